@@ -1,0 +1,28 @@
+//! What every host of a Peristyle world agrees on: scalars, columns, chunk geometry and entity bits.
+//!
+//! Everything here is plain arithmetic on numbers, so that Rust, JavaScript and WebAssembly can compute the same
+//! offsets. All memory is little-endian.
+//!
+//! # Rules
+//! - A chunk is one block. Field columns lie in it one after the other, each 64-byte aligned, then the bitsets.
+//! - Offsets depend on the chunk's capacity alone ([`chunk::Geometry`]), never on the rows in use.
+//!
+//! # Not here
+//! Memory itself (`peristyle-memory`) and tables (`peristyle-world`).
+#![no_std]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod chunk;
+mod entity;
+mod field;
+mod scalar;
+
+pub use entity::{Entity, InvalidEntity, GENERATION_MAX, INDEX_MAX};
+pub use field::{layout_hash, Field};
+pub use scalar::Scalar;
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("Peristyle's columns are little-endian; this target is not");

@@ -1,0 +1,182 @@
+//! A memory shared by everything that holds a block of it.
+
+use std::{
+    fmt,
+    ptr::NonNull,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{Region, RegionError, Reserved, allocator::Allocator};
+
+/// One linear memory. Cloning gives another handle to the same memory.
+#[derive(Clone)]
+pub struct Memory(Arc<Inner>);
+
+struct Inner {
+    region: Box<dyn Region>,
+    allocator: Mutex<Allocator>,
+}
+
+/// The memory has no room for a block. Nothing has changed; freeing blocks makes room.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "out of memory: a block of {asked_bytes} bytes was asked for, the largest that is left is {largest_free_bytes} \
+     ({used_bytes} of {max_bytes} bytes are in use)"
+)]
+pub struct OutOfMemory {
+    /// Bytes asked for.
+    pub asked_bytes: u64,
+    /// The largest block that could still be given.
+    pub largest_free_bytes: u64,
+    /// Bytes in blocks.
+    pub used_bytes: u64,
+    /// The memory's maximum.
+    pub max_bytes: u64,
+    /// What the system said, if it refused memory below the maximum.
+    #[source]
+    pub source: Option<RegionError>,
+}
+
+impl Memory {
+    /// The default maximum: 4 GiB.
+    pub const DEFAULT_MAX_BYTES: u64 = 4 << 30;
+
+    /// Reserves a native memory of at most `max_bytes` bytes.
+    ///
+    /// # Errors
+    /// [`RegionError::Reserve`] if the process may not have so many addresses.
+    pub fn reserve(max_bytes: u64) -> Result<Memory, RegionError> {
+        Ok(Memory::on(Reserved::new(max_bytes)?))
+    }
+
+    /// A memory on another region.
+    pub fn on(region: impl Region + 'static) -> Memory {
+        let allocator = Mutex::new(Allocator::new(region.max_bytes()));
+        Memory(Arc::new(Inner { region: Box::new(region), allocator }))
+    }
+
+    /// Cuts a block of at least `bytes` bytes, 64-byte aligned. Its content is arbitrary.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the memory is as before.
+    pub fn allocate(&self, bytes: usize) -> Result<Block, OutOfMemory> {
+        let mut allocator = self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+        let refuse = |allocator: &Allocator, source| OutOfMemory {
+            asked_bytes: bytes as u64,
+            largest_free_bytes: allocator.largest_free(),
+            used_bytes: allocator.used(),
+            max_bytes: self.max_bytes(),
+            source,
+        };
+        let Some(rounded) = Allocator::rounded(bytes as u64) else { return Err(refuse(&allocator, None)) };
+        let Some(offset) = allocator.allocate(rounded) else { return Err(refuse(&allocator, None)) };
+        if let Err(error) = self.0.region.grow(offset + rounded) {
+            allocator.free(offset, rounded);
+            return Err(refuse(&allocator, Some(error)));
+        }
+        // SAFETY: the region has just committed `offset + rounded` bytes from its base on.
+        let ptr = unsafe { self.0.region.base().add(offset as usize) };
+        Ok(Block { memory: self.clone(), ptr, bytes: rounded })
+    }
+
+    /// Address of offset 0. Never changes.
+    pub fn base(&self) -> NonNull<u8> {
+        self.0.region.base()
+    }
+
+    /// Bytes in blocks now.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).used()
+    }
+
+    /// End of the highest block in use.
+    pub fn top_bytes(&self) -> u64 {
+        self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).top()
+    }
+
+    /// Most bytes that blocks may take.
+    pub fn max_bytes(&self) -> u64 {
+        self.0.region.max_bytes()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("used_bytes", &self.used_bytes()).field("max_bytes", &self.max_bytes()).finish()
+    }
+}
+
+/// 64-byte-aligned bytes of a [`Memory`], given back when dropped. It keeps its memory alive.
+pub struct Block {
+    memory: Memory,
+    ptr: NonNull<u8>,
+    bytes: u64,
+}
+
+// SAFETY: a block is a range of addresses nobody else was given; it makes no reference into it by itself.
+unsafe impl Send for Block {}
+// SAFETY: as above: `&Block` only tells where the bytes are.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// The first byte. Valid for reads and writes of [`Block::bytes`] bytes while the block lives.
+    #[inline]
+    pub fn ptr(&self) -> NonNull<u8> {
+        self.ptr
+    }
+
+    /// Size in bytes, a multiple of 64.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Distance in bytes from the memory's base.
+    pub fn offset(&self) -> u64 {
+        (self.ptr.as_ptr() as usize - self.memory.base().as_ptr() as usize) as u64
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let offset = self.offset();
+        self.memory.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).free(offset, self.bytes);
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({}+{})", self.offset(), self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exhaustion_names_what_was_asked_and_left_and_is_recovered_from() {
+        let memory = Memory::reserve(2 << 20).unwrap();
+        let kept = memory.allocate(1 << 20).unwrap();
+        let freed = memory.allocate(512 << 10).unwrap();
+        let error = memory.allocate(1 << 20).unwrap_err();
+        assert_eq!((error.asked_bytes, error.largest_free_bytes), (1 << 20, 512 << 10));
+        assert_eq!((error.used_bytes, error.max_bytes), (1536 << 10, 2 << 20));
+        drop(freed);
+        let again = memory.allocate(1 << 20).unwrap();
+        assert_eq!(again.offset(), 1 << 20);
+        assert_eq!(memory.used_bytes(), 2 << 20);
+        drop((kept, again));
+        assert_eq!(memory.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_block_outlives_its_memory_handle() {
+        let block = Memory::reserve(2 << 20).unwrap().allocate(100).unwrap();
+        assert_eq!(block.bytes(), 128);
+        // SAFETY: the block is 128 bytes and nobody else knows it.
+        unsafe {
+            block.ptr().add(127).write(3);
+            assert_eq!(block.ptr().add(127).read(), 3);
+        }
+    }
+}

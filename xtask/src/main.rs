@@ -1,0 +1,168 @@
+//! The project's own jobs, called by `./x`: test, bench, check and fmt.
+//!
+//! Each is a list of named steps, run in order until one fails; a table at the end says how long each took.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+/// One command of a job.
+struct Step {
+    name: &'static str,
+    command: Command,
+}
+
+fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    Step { name, command }
+}
+
+fn cargo(name: &'static str, arguments: &[&str]) -> Step {
+    step(name, "cargo", arguments)
+}
+
+impl Step {
+    /// In a folder below the root.
+    fn within(mut self, folder: &str) -> Step {
+        self.command.current_dir(root().join(folder));
+        self
+    }
+
+    fn env(mut self, key: &str, value: &str) -> Step {
+        self.command.env(key, value);
+        self
+    }
+}
+
+fn root() -> PathBuf {
+    // Cargo sets this when it builds; a binary started from elsewhere still finds its sources.
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (job, rest) = match arguments.split_first() {
+        Some((job, rest)) => (job.as_str(), rest),
+        None => ("", &arguments[..]),
+    };
+    let steps = match job {
+        "test" => test(),
+        "bench" => bench(rest),
+        "check" => match check(rest) {
+            Some(steps) => steps,
+            None => return usage(),
+        },
+        "fmt" => fmt(&["fmt", "--all"]),
+        _ => return usage(),
+    };
+    run(job, steps)
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: ./x test | bench [question ...] | check [asan | loom | random] | fmt");
+    ExitCode::from(2)
+}
+
+fn fmt(arguments: &[&str]) -> Vec<Step> {
+    vec![cargo("format", arguments), cargo("format of the peers' bench", arguments).within("bench/peers")]
+}
+
+/// What CI runs. Slow things first that fail fast: format, then lints, then tests.
+fn test() -> Vec<Step> {
+    let mut steps = fmt(&["fmt", "--all", "--check"]);
+    steps.extend([
+        cargo("build", &["build", "--workspace", "--all-targets"]),
+        cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        cargo("tests", &["test", "--workspace", "--all-targets"]),
+        cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
+        cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+    ]);
+    steps
+}
+
+/// Ours, the peers and the hand-written limit side by side. Words choose questions by name.
+fn bench(words: &[String]) -> Vec<Step> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let with_words = |arguments: &[&'static str]| -> Vec<String> {
+        arguments.iter().copied().chain(words.iter().copied()).map(str::to_owned).collect()
+    };
+    let as_step = |name, arguments: Vec<String>| {
+        cargo(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    vec![
+        as_step("against peers", with_words(&["run", "--quiet", "--"])).within("bench/peers"),
+        as_step("of our own", with_words(&["run", "--quiet", "-p", "peristyle-bench", "--"])),
+    ]
+}
+
+/// The crates that hold unsafe code and no foreign code.
+const CORE: [&str; 6] =
+    ["peristyle-layout", "peristyle-memory", "peristyle-timeline", "peristyle-world", "peristyle-jobs", "peristyle-schedule"];
+
+/// What takes too long, or needs other flags than the one profile.
+fn check(names: &[String]) -> Option<Vec<Step>> {
+    let packages: Vec<&str> = CORE.iter().flat_map(|name| ["-p", name]).collect();
+    let target_dir = |tool: &str| {
+        let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        base.join(tool).to_string_lossy().into_owned()
+    };
+    let asan = {
+        let directory = target_dir("asan");
+        let mut arguments = vec!["test", "--tests", "--target", "x86_64-unknown-linux-gnu", "--target-dir", &directory];
+        arguments.extend(&packages);
+        // The compile-fail tests start a compiler of their own, with other flags.
+        arguments.extend(["--", "--skip", "compile_fail"]);
+        cargo("AddressSanitizer", &arguments)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTFLAGS", "-Zsanitizer=address")
+            .env("PROPTEST_CASES", "64")
+    };
+    let loom = {
+        let directory = target_dir("loom");
+        cargo("loom", &["test", "-p", "peristyle-jobs", "--lib", "--target-dir", &directory])
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("LOOM_MAX_PREEMPTIONS", "3")
+    };
+    let random = {
+        let mut arguments = vec!["test", "--tests"];
+        arguments.extend(&packages);
+        cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000")
+    };
+    let all = [("asan", asan), ("loom", loom), ("random", random)];
+    if names.iter().any(|name| !all.iter().any(|(known, _)| known == name)) {
+        return None;
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    Some(all.into_iter().filter(|(name, _)| wanted(name)).map(|(_, step)| step).collect())
+}
+
+fn run(job: &str, steps: Vec<Step>) -> ExitCode {
+    let mut times: Vec<(&str, Duration, bool)> = Vec::new();
+    for Step { name, mut command } in steps {
+        eprintln!("x {job}: {name}");
+        let began = Instant::now();
+        let passed = match command.status() {
+            Ok(status) => status.success(),
+            Err(error) => {
+                eprintln!("x {job}: cannot start {:?}: {error}", command.get_program());
+                false
+            }
+        };
+        times.push((name, began.elapsed(), passed));
+        if !passed {
+            break;
+        }
+    }
+    let passed = times.iter().all(|(_, _, passed)| *passed);
+    for (name, time, passed) in &times {
+        let minutes = time.as_secs_f64() / 60.0;
+        eprintln!("x {job}: {minutes:6.2} min  {name}{}", if *passed { "" } else { "  FAILED" });
+    }
+    let total: Duration = times.iter().map(|(_, time, _)| *time).sum();
+    eprintln!("x {job}: {:6.2} min  in all: {}", total.as_secs_f64() / 60.0, if passed { "passed" } else { "failed" });
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,803 @@
+//! Tables: the rows of all entities with the same set of components.
+//!
+//! A table's rows lie in chunks. Every chunk but the first is full-sized when it is made; the first doubles from 64 rows
+//! and is full-sized before there is a second, so growth replaces no full chunk. Rows are dense: a removed row is filled
+//! by the table's last.
+//!
+//! # Rules
+//! - Live bits and despawn bits are zero outside of leases.
+//! - One emptied chunk is kept, so that a table whose length swings around a chunk border does not allocate each time.
+//! - Structure changes only through `&mut`; columns are reached through raw pointers, and who makes a reference names the
+//!   lease or the `&mut World` that makes it exclusive.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use peristyle_layout::{
+    Scalar,
+    chunk::{CHUNK_ROWS, FIRST_ROWS, Geometry, STAGGER, bitset_bytes, column_offset},
+};
+use peristyle_memory::{Block, Memory, OutOfMemory, bits};
+
+use crate::{
+    columnar::Base,
+    component::{ComponentId, ComponentInfo, Kind, OpaqueType},
+    hash::NumberMap,
+    opaque::OpaqueColumn,
+    track::{Consumer, Event, Subscription, Track},
+};
+
+/// A table's number in one world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TableId(pub(crate) u32);
+
+/// One scalar column of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldColumn {
+    pub(crate) row_bytes_before: usize,
+    pub(crate) columns_before: usize,
+    pub(crate) scalar: Scalar,
+}
+
+/// Where a component is in a table's chunks.
+#[derive(Debug, Clone, Copy)]
+enum Location {
+    /// Columns in the block: where they start, and which of the table's fields they are.
+    Columnar { row_bytes_before: u32, columns_before: u32, first_field: u32, fields: u32 },
+    /// Which of the chunk's heap columns.
+    Opaque(u32),
+}
+
+/// One chunk of a table.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    block: Block,
+    pub(crate) capacity: usize,
+    pub(crate) table: TableId,
+    /// Which of the table's chunks it is.
+    pub(crate) position: usize,
+    opaque: Box<[OpaqueColumn]>,
+}
+
+// SAFETY: opaque values are `Send + Sync` (a bound of `Component`); bytes of the block and values are reached only under
+// the rules above.
+unsafe impl Send for Chunk {}
+// SAFETY: as above.
+unsafe impl Sync for Chunk {}
+
+impl Chunk {
+    #[inline]
+    pub(crate) fn ptr(&self) -> *mut u8 {
+        self.block.ptr().as_ptr()
+    }
+
+    /// The entity index of each row.
+    #[inline]
+    pub(crate) fn eids(&self) -> *mut u32 {
+        self.ptr().cast()
+    }
+}
+
+/// One table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) id: TableId,
+    components: Box<[ComponentId]>,
+    locations: Box<[Location]>,
+    fields: Box<[FieldColumn]>,
+    opaque: Box<[OpaqueType]>,
+    /// Component number to column, `u16::MAX` for none.
+    columns: Box<[u16]>,
+    geometry: Geometry,
+    /// Numbers in the world's list of chunks; the last may be the spare.
+    chunks: Vec<u32>,
+    rows: usize,
+    /// Per chunk and column, the number of the last run that wrote it. Kept when a chunk goes, for the next one there.
+    versions: Vec<AtomicU64>,
+    /// Per column.
+    tracks: Box<[Vec<Track>]>,
+    /// By the number of the bundle that is inserted.
+    with: NumberMap<TableId>,
+    /// By the number of the component that is removed.
+    without: NumberMap<TableId>,
+}
+
+impl Table {
+    fn new(id: TableId, components: &[ComponentId], info: impl Fn(ComponentId) -> ComponentInfo) -> Table {
+        let (mut row_bytes, mut columns_before) = (size_of::<u32>(), 1);
+        let (mut fields, mut opaque, mut locations) = (Vec::new(), Vec::new(), Vec::new());
+        for component in components {
+            match info(*component).kind() {
+                Kind::Columnar(described) => {
+                    let start = (row_bytes, columns_before, fields.len());
+                    for field in described.iter() {
+                        fields.push(FieldColumn {
+                            row_bytes_before: row_bytes,
+                            columns_before,
+                            scalar: field.scalar,
+                        });
+                        row_bytes += field.scalar.size();
+                        columns_before += 1;
+                    }
+                    locations.push(Location::Columnar {
+                        row_bytes_before: start.0 as u32,
+                        columns_before: start.1 as u32,
+                        first_field: start.2 as u32,
+                        fields: (fields.len() - start.2) as u32,
+                    });
+                }
+                Kind::Opaque(value) => {
+                    locations.push(Location::Opaque(opaque.len() as u32));
+                    opaque.push(*value);
+                }
+            }
+        }
+        let mut columns = vec![u16::MAX; components.last().map_or(0, |last| last.0 as usize + 1)];
+        for (column, component) in components.iter().enumerate() {
+            columns[component.0 as usize] =
+                u16::try_from(column).ok().filter(|c| *c != u16::MAX).expect("fewer than 65 535 components an entity");
+        }
+        Table {
+            id,
+            components: components.into(),
+            geometry: Geometry { row_bytes, columns: columns_before, bitsets: components.len() + 1 },
+            tracks: components.iter().map(|_| Vec::new()).collect(),
+            locations: locations.into(),
+            fields: fields.into(),
+            opaque: opaque.into(),
+            columns: columns.into(),
+            chunks: Vec::new(),
+            rows: 0,
+            versions: Vec::new(),
+            with: NumberMap::default(),
+            without: NumberMap::default(),
+        }
+    }
+
+    /// Its components, ascending.
+    pub(crate) fn components(&self) -> &[ComponentId] {
+        &self.components
+    }
+
+    /// Which column a component is, if the table has it.
+    #[inline]
+    pub(crate) fn column(&self, component: ComponentId) -> Option<usize> {
+        match self.columns.get(component.0 as usize) {
+            Some(&column) if column != u16::MAX => Some(column as usize),
+            _ => None,
+        }
+    }
+
+    /// Rows in use.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Chunks with rows in use.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.rows.div_ceil(CHUNK_ROWS)
+    }
+
+    /// Rows in use in one chunk.
+    #[inline]
+    pub(crate) fn chunk_rows(&self, position: usize) -> usize {
+        self.rows.saturating_sub(position * CHUNK_ROWS).min(CHUNK_ROWS)
+    }
+
+    /// The number in the world's list of the chunk at a position.
+    #[inline]
+    pub(crate) fn chunk_id(&self, position: usize) -> u32 {
+        self.chunks[position]
+    }
+
+    /// Where a column's values start in a chunk.
+    #[inline(always)]
+    pub(crate) fn base(&self, chunk: &Chunk, column: usize) -> Base {
+        let capacity = chunk.capacity;
+        let ptr = match self.locations[column] {
+            Location::Columnar { row_bytes_before, columns_before, .. } => {
+                chunk.ptr().wrapping_add(column_offset(capacity, row_bytes_before as usize, columns_before as usize))
+            }
+            Location::Opaque(index) => chunk.opaque[index as usize].ptr(),
+        };
+        Base { ptr, capacity }
+    }
+
+    /// The scalar columns of a component; none if it is opaque.
+    pub(crate) fn fields(&self, column: usize) -> &[FieldColumn] {
+        match self.locations[column] {
+            Location::Columnar { first_field, fields, .. } => &self.fields[first_field as usize..][..fields as usize],
+            Location::Opaque(_) => &[],
+        }
+    }
+
+    /// One element of a column.
+    #[inline(always)]
+    pub(crate) fn element(&self, chunk: &Chunk, field: &FieldColumn, row: usize) -> *mut u8 {
+        let offset = column_offset(chunk.capacity, field.row_bytes_before, field.columns_before);
+        chunk.ptr().wrapping_add(offset + row * field.scalar.size())
+    }
+
+    /// Zeroes `rows` of a component's columns.
+    ///
+    /// # Safety
+    /// The rows are below the chunk's capacity, and nobody else touches them.
+    pub(crate) unsafe fn zero(&self, chunk: &Chunk, column: usize, rows: Range<usize>) {
+        for field in self.fields(column) {
+            // SAFETY: the caller's duty.
+            unsafe { self.element(chunk, field, rows.start).write_bytes(0, rows.len() * field.scalar.size()) };
+        }
+    }
+
+    /// The live bits of a component in a chunk, or with `None` the despawn bits.
+    #[inline]
+    pub(crate) fn bitset(&self, chunk: &Chunk, column: Option<usize>) -> *mut u64 {
+        let bitset = column.unwrap_or(self.components.len());
+        chunk.ptr().wrapping_add(self.geometry.bitset_offset(chunk.capacity, bitset)).cast()
+    }
+
+    /// The bits of one subscription.
+    pub(crate) fn track(&self, column: usize, subscription: u32) -> Option<&Track> {
+        self.tracks[column].iter().find(|track| track.subscription.id == subscription)
+    }
+
+    /// Marks `rows` of a column as changed for every consumer but `writer`.
+    #[inline]
+    pub(crate) fn mark(&self, column: usize, position: usize, rows: Range<usize>, writer: Option<Consumer>) {
+        for track in &self.tracks[column] {
+            if track.subscription.event == Event::Changed && Some(track.subscription.consumer) != writer {
+                track.fill(position, rows.clone());
+            }
+        }
+    }
+
+    /// Marks one row of a column as changed for every consumer but `writer`.
+    #[inline]
+    pub(crate) fn mark_row(&self, column: usize, position: usize, row: usize, writer: Option<Consumer>) {
+        for track in &self.tracks[column] {
+            if track.subscription.event == Event::Changed && Some(track.subscription.consumer) != writer {
+                track.set(position, row);
+            }
+        }
+    }
+
+    /// Marks the rows of `bits`, one word of them, as changed for every consumer but `writer`.
+    #[inline]
+    pub(crate) fn mark_word(&self, column: usize, position: usize, word: usize, bits: u64, writer: Option<Consumer>) {
+        for track in &self.tracks[column] {
+            if track.subscription.event == Event::Changed && Some(track.subscription.consumer) != writer {
+                track.or(position, word, bits);
+            }
+        }
+    }
+
+    /// Marks `rows` of every column as added, which implies changed.
+    fn mark_added(&self, position: usize, rows: Range<usize>) {
+        for tracks in &self.tracks {
+            for track in tracks {
+                track.fill(position, rows.clone());
+            }
+        }
+    }
+
+    /// Publishes the live bits of `rows` to every consumer but `writer`, and zeroes them.
+    ///
+    /// # Safety
+    /// `chunk` is this table's at `position`, and nobody else touches the column's live bits of these rows.
+    pub(crate) unsafe fn settle(&self, chunk: &Chunk, column: usize, rows: Range<usize>, writer: Option<Consumer>) {
+        let live = self.bitset(chunk, Some(column));
+        for word in bits::words_of(&rows) {
+            // SAFETY: the word lies in the chunk's bitset, by the caller's word nobody else touches it.
+            let marked = unsafe { std::mem::take(&mut *live.add(word)) } & bits::word_mask(word, &rows);
+            if marked != 0 {
+                self.mark_word(column, chunk.position, word, marked, writer);
+            }
+        }
+    }
+
+    pub(crate) fn version(&self, chunk: &Chunk, column: usize) -> u64 {
+        self.versions[chunk.position * self.components.len() + column].load(Relaxed)
+    }
+
+    pub(crate) fn set_version(&self, chunk: &Chunk, column: usize, version: u64) {
+        self.versions[chunk.position * self.components.len() + column].store(version, Relaxed);
+    }
+}
+
+/// Where one component is in every chunk, so that single entities are reached without a look at their table.
+#[derive(Debug)]
+struct Reach {
+    component: ComponentId,
+    /// By the chunk's number; null where the component is not.
+    bases: Vec<Base>,
+    /// Whether anybody waits for changes.
+    is_tracked: bool,
+}
+
+// SAFETY: the addresses are those of the chunks beside it, which are `Send + Sync`.
+unsafe impl Send for Reach {}
+// SAFETY: as above.
+unsafe impl Sync for Reach {}
+
+/// All tables of a world and their chunks.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    memory: Memory,
+    tables: Vec<Table>,
+    by_components: HashMap<Box<[ComponentId]>, TableId>,
+    chunks: Vec<Option<Chunk>>,
+    free_chunks: Vec<u32>,
+    subscriptions: Vec<Subscription>,
+    reaches: Vec<Reach>,
+}
+
+impl Tables {
+    pub(crate) fn new(memory: Memory) -> Tables {
+        Tables {
+            memory,
+            tables: Vec::new(),
+            by_components: HashMap::new(),
+            chunks: Vec::new(),
+            free_chunks: Vec::new(),
+            subscriptions: Vec::new(),
+            reaches: Vec::new(),
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tables.len()
+    }
+
+    #[inline]
+    pub(crate) fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.0 as usize]
+    }
+
+    #[inline(always)]
+    pub(crate) fn chunk(&self, id: u32) -> &Chunk {
+        self.chunks[id as usize].as_ref().expect("a table or a slot names only live chunks")
+    }
+
+    /// The chunk of that number, if it is in use.
+    #[inline(always)]
+    pub(crate) fn get_chunk(&self, id: u32) -> Option<&Chunk> {
+        self.chunks.get(id as usize)?.as_ref()
+    }
+
+    /// The chunk at a position of a table.
+    #[inline]
+    pub(crate) fn chunk_at(&self, table: &Table, position: usize) -> &Chunk {
+        self.chunk(table.chunks[position])
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Table> {
+        self.tables.iter()
+    }
+
+    /// The table of exactly these components (ascending), made if it is new.
+    pub(crate) fn find(
+        &mut self,
+        components: &[ComponentId],
+        info: impl Fn(ComponentId) -> ComponentInfo,
+    ) -> TableId {
+        debug_assert!(components.is_sorted_by(|a, b| a < b));
+        if let Some(id) = self.by_components.get(components) {
+            return *id;
+        }
+        let id = TableId(self.tables.len() as u32);
+        let mut table = Table::new(id, components, info);
+        for subscription in &self.subscriptions {
+            if let Some(column) = table.column(subscription.component) {
+                table.tracks[column].push(Track::new(subscription.clone(), std::iter::empty()));
+            }
+        }
+        self.tables.push(table);
+        self.by_components.insert(components.into(), id);
+        id
+    }
+
+    /// The table that has a bundle's components too; remembered under the bundle's number.
+    #[inline]
+    pub(crate) fn with(
+        &mut self,
+        id: TableId,
+        bundle: u32,
+        added: &[ComponentId],
+        info: impl Fn(ComponentId) -> ComponentInfo,
+    ) -> TableId {
+        let table = self.table(id);
+        if let Some(next) = table.with.get(&bundle) {
+            return *next;
+        }
+        let mut components = table.components.to_vec();
+        components.extend(added.iter().filter(|component| table.column(**component).is_none()));
+        components.sort_unstable();
+        let next = self.find(&components, info);
+        self.tables[id.0 as usize].with.insert(bundle, next);
+        next
+    }
+
+    /// The table with one component less, or the same.
+    #[inline]
+    pub(crate) fn without(
+        &mut self,
+        id: TableId,
+        component: ComponentId,
+        info: impl Fn(ComponentId) -> ComponentInfo,
+    ) -> TableId {
+        let table = self.table(id);
+        if let Some(next) = table.without.get(&component.0) {
+            return *next;
+        }
+        let next = match table.components.binary_search(&component) {
+            Err(_) => id,
+            Ok(at) => {
+                let mut components = table.components.to_vec();
+                components.remove(at);
+                self.find(&components, info)
+            }
+        };
+        self.tables[id.0 as usize].without.insert(component.0, next);
+        next
+    }
+
+    /// The number under which a component of single entities is reached.
+    pub(crate) fn reach(&mut self, component: ComponentId) -> u32 {
+        let known = self.reaches.iter().position(|reach| reach.component == component);
+        let number = known.unwrap_or_else(|| {
+            self.reaches.push(Reach { component, bases: Vec::new(), is_tracked: false });
+            (0..self.chunks.len()).for_each(|chunk| self.chunk_moved(chunk));
+            self.update_tracked();
+            self.reaches.len() - 1
+        });
+        number as u32
+    }
+
+    /// Where a component starts in a chunk, if the chunk has it.
+    #[inline(always)]
+    pub(crate) fn reached(&self, reach: u32, chunk: u32) -> Option<Base> {
+        let base = *self.reaches[reach as usize].bases.get(chunk as usize)?;
+        (!base.ptr.is_null()).then_some(base)
+    }
+
+    /// The component of a reach if anybody waits for its changes.
+    #[inline(always)]
+    pub(crate) fn is_tracked(&self, reach: u32) -> Option<ComponentId> {
+        let reach = &self.reaches[reach as usize];
+        reach.is_tracked.then_some(reach.component)
+    }
+
+    /// Brings the reaches up to date after a chunk came, went or was replaced.
+    fn chunk_moved(&mut self, chunk: usize) {
+        let Tables { tables, chunks, reaches, .. } = self;
+        for reach in reaches {
+            reach.bases.resize(chunks.len(), Base { ptr: std::ptr::null_mut(), capacity: 0 });
+            reach.bases[chunk].ptr = std::ptr::null_mut();
+            if let Some(at) = &chunks[chunk] {
+                let table = &tables[at.table.0 as usize];
+                if let Some(column) = table.column(reach.component) {
+                    reach.bases[chunk] = table.base(at, column);
+                }
+            }
+        }
+    }
+
+    fn update_tracked(&mut self) {
+        for reach in &mut self.reaches {
+            reach.is_tracked = self.subscriptions.iter().any(|subscription| {
+                subscription.event == Event::Changed && subscription.component == reach.component
+            });
+        }
+    }
+
+    /// Starts a subscription, with every row pending.
+    pub(crate) fn subscribe(&mut self, subscription: Subscription) {
+        self.prune();
+        for table in &mut self.tables {
+            if let Some(column) = table.column(subscription.component) {
+                let rows: Vec<usize> =
+                    (0..table.chunks.len()).map(|position| table.chunk_rows(position)).collect();
+                table.tracks[column].push(Track::new(subscription.clone(), rows.into_iter()));
+            }
+        }
+        self.subscriptions.push(subscription);
+        self.update_tracked();
+    }
+
+    /// Ends the subscriptions that nobody holds any more.
+    pub(crate) fn prune(&mut self) {
+        if self.subscriptions.iter().all(|subscription| subscription.holder.strong_count() > 0) {
+            return;
+        }
+        self.subscriptions.retain(|subscription| subscription.holder.strong_count() > 0);
+        self.update_tracked();
+        for tracks in self.tables.iter_mut().flat_map(|table| table.tracks.iter_mut()) {
+            tracks.retain(|track| track.subscription.holder.strong_count() > 0);
+        }
+    }
+
+    /// Makes sure that a table has room for `rows` more rows.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; chunks that were made until then are kept as room.
+    pub(crate) fn reserve(&mut self, id: TableId, rows: usize) -> Result<(), OutOfMemory> {
+        let table = &self.tables[id.0 as usize];
+        let needed = table.rows + rows;
+        let full_chunks = needed.div_ceil(CHUNK_ROWS);
+        if let Some(&first) = table.chunks.first() {
+            let capacity = self.chunk(first).capacity;
+            if capacity < CHUNK_ROWS && needed > capacity {
+                self.grow_first(id, needed.next_power_of_two().clamp(FIRST_ROWS, CHUNK_ROWS))?;
+            }
+        } else if rows > 0 {
+            self.push_chunk(id, needed.next_power_of_two().clamp(FIRST_ROWS, CHUNK_ROWS))?;
+        }
+        while self.tables[id.0 as usize].chunks.len() < full_chunks {
+            self.push_chunk(id, CHUNK_ROWS)?;
+        }
+        Ok(())
+    }
+
+    fn new_chunk(&self, table: &Table, position: usize, capacity: usize) -> Result<Chunk, OutOfMemory> {
+        let block = self.memory.allocate(table.geometry.block_bytes(capacity))?;
+        let chunk = Chunk {
+            block,
+            capacity,
+            table: table.id,
+            position,
+            opaque: table.opaque.iter().map(|value| OpaqueColumn::new(*value, capacity)).collect(),
+        };
+        let bitset_words = table.geometry.bitsets * bitset_bytes(capacity) / size_of::<u64>();
+        // SAFETY: the bitsets lie one after the other in the fresh block.
+        unsafe { std::slice::from_raw_parts_mut(table.bitset(&chunk, Some(0)), bitset_words) }.fill(0);
+        Ok(chunk)
+    }
+
+    fn push_chunk(&mut self, id: TableId, capacity: usize) -> Result<(), OutOfMemory> {
+        let table = &self.tables[id.0 as usize];
+        let chunk = self.new_chunk(table, table.chunks.len(), capacity)?;
+        let number = self.free_chunks.pop().unwrap_or_else(|| {
+            self.chunks.push(None);
+            let number = self.chunks.len() as u32 - 1;
+            assert!(number < crate::entities::NO_CHUNK, "fewer than 2^30 chunks");
+            number
+        });
+        self.chunks[number as usize] = Some(chunk);
+        self.chunk_moved(number as usize);
+        let table = &mut self.tables[id.0 as usize];
+        table.chunks.push(number);
+        let chunks = table.chunks.len();
+        let versions = table.versions.len().max(chunks * table.components.len());
+        table.versions.resize_with(versions, AtomicU64::default);
+        table.tracks.iter_mut().flatten().for_each(|track| track.ensure_chunks(chunks));
+        Ok(())
+    }
+
+    /// Replaces a table's only chunk, which is not full-sized yet, by a larger one.
+    fn grow_first(&mut self, id: TableId, capacity: usize) -> Result<(), OutOfMemory> {
+        let table = &self.tables[id.0 as usize];
+        let (number, rows) = (table.chunks[0], table.rows);
+        let new = self.new_chunk(table, 0, capacity)?;
+        let old = self.chunk(number);
+        for field in &table.fields {
+            let (from, to) = (table.element(old, field, 0), table.element(&new, field, 0));
+            // SAFETY: both columns hold at least `rows` elements, in different blocks.
+            unsafe { from.copy_to_nonoverlapping(to, rows * field.scalar.size()) };
+        }
+        // SAFETY: as above, for the entity indices.
+        unsafe { old.eids().copy_to_nonoverlapping(new.eids(), rows) };
+        for (from, to) in old.opaque.iter().zip(&new.opaque) {
+            // SAFETY: the old column's first `rows` values move; the old chunk is dropped without them.
+            unsafe { from.move_values(0, to, 0, rows) };
+        }
+        self.chunks[number as usize] = Some(new);
+        self.chunk_moved(number as usize);
+        Ok(())
+    }
+
+    /// Appends one row, for which there must be room, and gives its chunk's number and row. Values and the entity index
+    /// are the caller's to write, at once.
+    #[inline]
+    pub(crate) fn push_row(&mut self, id: TableId) -> (u32, usize) {
+        let table = &mut self.tables[id.0 as usize];
+        let (position, row) = (table.rows / CHUNK_ROWS, table.rows % CHUNK_ROWS);
+        table.rows += 1;
+        (table.chunks[position], row)
+    }
+
+    /// Appends rows that are written already, for which there was room.
+    pub(crate) fn push_rows(&mut self, id: TableId, rows: usize) {
+        self.tables[id.0 as usize].rows += rows;
+    }
+
+    /// Whether a row can be appended without making room.
+    #[inline]
+    pub(crate) fn has_room(&self, id: TableId) -> bool {
+        let table = &self.tables[id.0 as usize];
+        match table.chunks.len() {
+            0 => false,
+            1 => table.rows < self.chunk(table.chunks[0]).capacity,
+            chunks => table.rows < chunks * CHUNK_ROWS,
+        }
+    }
+
+    /// Marks rows (of the whole table, counted from its first) as added.
+    pub(crate) fn mark_added(&self, id: TableId, rows: Range<usize>) {
+        let table = self.table(id);
+        if table.tracks.iter().all(Vec::is_empty) {
+            return;
+        }
+        let mut start = rows.start;
+        while start < rows.end {
+            let (position, row) = (start / CHUNK_ROWS, start % CHUNK_ROWS);
+            let end = rows.end.min((position + 1) * CHUNK_ROWS);
+            table.mark_added(position, row..row + (end - start));
+            start = end;
+        }
+    }
+
+    /// Drops the opaque values of a row.
+    ///
+    /// # Safety
+    /// The row holds values, and is removed or overwritten before anybody looks at it again.
+    pub(crate) unsafe fn drop_values(&self, chunk: &Chunk, row: usize) {
+        for column in &chunk.opaque {
+            // SAFETY: the caller's duty.
+            unsafe { column.drop_value(row) };
+        }
+    }
+
+    /// Drops one component's opaque value of a row.
+    ///
+    /// # Safety
+    /// As [`Tables::drop_values`].
+    pub(crate) unsafe fn drop_value(&self, chunk: &Chunk, column: usize, row: usize) {
+        if let Location::Opaque(index) = self.table(chunk.table).locations[column] {
+            // SAFETY: the caller's duty.
+            unsafe { chunk.opaque[index as usize].drop_value(row) };
+        }
+    }
+
+    /// Fills a row, whose values are gone, with the table's last, and shortens the table. Gives the entity index that
+    /// moved, if one did.
+    pub(crate) fn remove_row(&mut self, chunk_id: u32, row: usize) -> Option<u32> {
+        let chunk = self.chunk(chunk_id);
+        let (id, position) = (chunk.table, chunk.position);
+        let table = &self.tables[id.0 as usize];
+        let last = table.rows - 1;
+        let (last_position, last_row) = (last / CHUNK_ROWS, last % CHUNK_ROWS);
+        let is_last = (position, row) == (last_position, last_row);
+        let moved = (!is_last).then(|| {
+            let from = self.chunk_at(table, last_position);
+            for field in &table.fields {
+                let (from, to) = (table.element(from, field, last_row), table.element(chunk, field, row));
+                // SAFETY: both rows are in use, in columns of this scalar, and differ.
+                unsafe { copy_scalar(from, to, field.scalar.size()) };
+            }
+            for (from, to) in from.opaque.iter().zip(&chunk.opaque) {
+                // SAFETY: the last row's value moves into the hole, whose value is gone.
+                unsafe { from.move_values(last_row, to, row, 1) };
+            }
+            // SAFETY: both rows are in use.
+            unsafe {
+                let index = from.eids().add(last_row).read();
+                chunk.eids().add(row).write(index);
+                index
+            }
+        });
+        for track in table.tracks.iter().flatten() {
+            if !is_last && track.get(last_position, last_row) {
+                track.set(position, row);
+            } else {
+                track.clear_row(position, row);
+            }
+            track.clear_row(last_position, last_row);
+        }
+        self.tables[id.0 as usize].rows = last;
+        self.release_spare(id);
+        moved
+    }
+
+    /// Frees chunks without rows, all but one.
+    #[inline]
+    fn release_spare(&mut self, id: TableId) {
+        let table = &self.tables[id.0 as usize];
+        if table.chunks.len() > table.chunk_count() + 1 {
+            self.release_last(id);
+        }
+    }
+
+    #[cold]
+    fn release_last(&mut self, id: TableId) {
+        let table = &mut self.tables[id.0 as usize];
+        let spare = table.chunk_count() + 1;
+        for number in table.chunks.split_off(spare) {
+            self.chunks[number as usize] = None;
+            self.free_chunks.push(number);
+            self.chunk_moved(number as usize);
+        }
+    }
+
+    /// Moves a row's shared components into a new row of another table, and its pending bits with them. The new row's
+    /// other components count as added and are the caller's to write; the old row's other values the caller dropped, and
+    /// the old row is the caller's to remove.
+    pub(crate) fn move_row(&mut self, from: (u32, usize), to: (u32, usize)) {
+        let (from_chunk, to_chunk) = (self.chunk(from.0), self.chunk(to.0));
+        let (from_table, to_table) = (self.table(from_chunk.table), self.table(to_chunk.table));
+        for (to_column, component) in to_table.components.iter().enumerate() {
+            let Some(from_column) = from_table.column(*component) else {
+                for track in &to_table.tracks[to_column] {
+                    track.set(to_chunk.position, to.1);
+                }
+                continue;
+            };
+            match (from_table.locations[from_column], to_table.locations[to_column]) {
+                (Location::Columnar { .. }, Location::Columnar { .. }) => {
+                    for (f, t) in from_table.fields(from_column).iter().zip(to_table.fields(to_column)) {
+                        let (f_at, t_at) =
+                            (from_table.element(from_chunk, f, from.1), to_table.element(to_chunk, t, to.1));
+                        // SAFETY: both rows are within their columns, of the same scalar, in different tables.
+                        unsafe { copy_scalar(f_at, t_at, f.scalar.size()) };
+                    }
+                }
+                (Location::Opaque(f), Location::Opaque(t)) => {
+                    // SAFETY: the old row's value moves into the new row, which holds none.
+                    unsafe {
+                        from_chunk.opaque[f as usize].move_values(from.1, &to_chunk.opaque[t as usize], to.1, 1)
+                    };
+                }
+                _ => unreachable!("a component is columnar or opaque in every table"),
+            }
+            for track in &to_table.tracks[to_column] {
+                let pending = from_table
+                    .track(from_column, track.subscription.id)
+                    .is_some_and(|track| track.get(from_chunk.position, from.1));
+                if pending {
+                    track.set(to_chunk.position, to.1);
+                }
+            }
+        }
+        // SAFETY: both rows are within their chunks.
+        unsafe { to_chunk.eids().add(to.1).write(from_chunk.eids().add(from.1).read()) };
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        for table in self.tables.iter().filter(|table| table.opaque.iter().any(|value| value.drop.is_some())) {
+            for position in 0..table.chunk_count() {
+                let chunk = self.chunk_at(table, position);
+                for row in 0..table.chunk_rows(position) {
+                    // SAFETY: rows in use hold values, and nobody looks at them after this.
+                    unsafe { self.drop_values(chunk, row) };
+                }
+            }
+        }
+    }
+}
+
+/// Copies one element between columns.
+///
+/// # Safety
+/// `from` and `to` are elements of `size` bytes, aligned to it, and do not overlap unless equal.
+#[inline(always)]
+unsafe fn copy_scalar(from: *const u8, to: *mut u8, size: usize) {
+    // SAFETY: the caller's duties; the size is one of the four that scalars have.
+    unsafe {
+        match size {
+            1 => to.write(from.read()),
+            2 => to.cast::<u16>().write(from.cast::<u16>().read()),
+            4 => to.cast::<u32>().write(from.cast::<u32>().read()),
+            _ => to.cast::<u64>().write(from.cast::<u64>().read()),
+        }
+    }
+}
+
+const _: () = assert!(STAGGER.is_multiple_of(size_of::<u64>()));

@@ -1,0 +1,239 @@
+//! The job contract: what a job declared, and what one call of it is lent.
+//!
+//! A job is a pure function of the rows it is lent. It never sees the world: a [`JobCall`] names columns by pointer,
+//! and who makes it promises that they stay exclusive until [`JobRunner::run`] returns.
+//!
+//! # Rules
+//! - Columns come in the order of the [`JobShape`]: components in order, each component's fields in order.
+//! - A call covers rows of one chunk whose first row is a multiple of 512, so bitsets start on a byte.
+//! - Bit `i` of a bitset is row `i` of the call: byte `i >> 3`, mask `1 << (i & 7)`.
+//! - Nothing of a call may be touched after `run` returned.
+
+use std::{error, fmt, ptr::NonNull};
+
+use peristyle_layout::{Entity, Field, Scalar};
+
+use crate::Lane;
+
+/// What a job may do with a component or resource. Writing implies reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// The job only reads.
+    Read,
+    /// The job reads and writes.
+    Write,
+}
+
+/// One component as a job sees it: `snap.comps[id]` and `snap.comps[name]` in JavaScript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentShape {
+    /// The component's number in this world.
+    pub id: u32,
+    /// The component's name.
+    pub name: String,
+    /// Its columns, in order.
+    pub fields: Vec<Field>,
+    /// What the job declared.
+    pub access: Access,
+}
+
+/// One columnar resource as a job sees it: `snap.res[name]` in JavaScript.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceShape {
+    /// The resource's name.
+    pub name: String,
+    /// Its columns, in order.
+    pub fields: Vec<Field>,
+    /// What the job declared.
+    pub access: Access,
+}
+
+/// Everything a job declared. Made once when its system is registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobShape {
+    /// Components, in declared order.
+    pub components: Vec<ComponentShape>,
+    /// Columnar resources, in declared order.
+    pub resources: Vec<ResourceShape>,
+    /// Whether the job may set despawn bits.
+    pub despawns: bool,
+}
+
+/// One column, or one bitset as bytes, lent for one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Lent {
+    /// First element. Aligned to the element's size; never dereferenced when `len` is 0.
+    pub ptr: NonNull<u8>,
+    /// Number of elements (bytes for a bitset: a multiple of 8, padding bits included).
+    pub len: u32,
+    /// Element type; `U8` for a bitset.
+    pub scalar: Scalar,
+}
+
+impl Lent {
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.len as usize * self.scalar.size()
+    }
+}
+
+/// Gives the handles of the rows of a call: `snap.entity(i)`.
+pub trait EntityLookup: Sync {
+    /// The live handle with that index.
+    fn entity(&self, index: u32) -> Entity;
+}
+
+/// The value of `extra`, as JSON text.
+#[derive(Debug, Clone, Copy)]
+pub struct Extra<'a> {
+    /// JSON text.
+    pub json: &'a str,
+    /// Changes whenever the text changes, so that a runner parses each value once.
+    pub version: u64,
+}
+
+/// One call of a job on one range of rows.
+pub struct JobCall<'a> {
+    /// What the job declared.
+    pub shape: &'a JobShape,
+    /// Rows in this call: 1 to 16 384.
+    pub rows: u32,
+    /// `u32` entity index of each row.
+    pub eids: Lent,
+    /// Handles of the rows.
+    pub entities: &'a dyn EntityLookup,
+    /// Every field of every component, in order of the shape; `rows` elements each.
+    pub columns: &'a [Lent],
+    /// Per component: the bits to mark if it is written; the rows that changed if a `changed` filter only reads it; else
+    /// nothing.
+    pub changed: &'a [Option<Lent>],
+    /// Bits to set for rows to despawn, if the shape says so.
+    pub despawn: Option<Lent>,
+    /// Every field of every resource, in order of the shape.
+    pub resources: &'a [Lent],
+    /// Simulated seconds of this tick.
+    pub dt: f64,
+    /// Simulated time of this tick in seconds.
+    pub time: f64,
+    /// The system's `extra` value for this tick.
+    pub extra: Option<Extra<'a>>,
+    /// Keeps construction to [`JobCall::lease`].
+    leased: Leased,
+}
+
+/// Proof that a [`JobCall`] was made by somebody who answered for its pointers.
+struct Leased;
+
+/// The parts of a [`JobCall`], to be turned into one by [`JobCall::lease`].
+pub struct JobCallParts<'a> {
+    /// See [`JobCall::shape`].
+    pub shape: &'a JobShape,
+    /// See [`JobCall::rows`].
+    pub rows: u32,
+    /// See [`JobCall::eids`].
+    pub eids: Lent,
+    /// See [`JobCall::entities`].
+    pub entities: &'a dyn EntityLookup,
+    /// See [`JobCall::columns`].
+    pub columns: &'a [Lent],
+    /// See [`JobCall::changed`].
+    pub changed: &'a [Option<Lent>],
+    /// See [`JobCall::despawn`].
+    pub despawn: Option<Lent>,
+    /// See [`JobCall::resources`].
+    pub resources: &'a [Lent],
+    /// See [`JobCall::dt`].
+    pub dt: f64,
+    /// See [`JobCall::time`].
+    pub time: f64,
+    /// See [`JobCall::extra`].
+    pub extra: Option<Extra<'a>>,
+}
+
+impl<'a> JobCall<'a> {
+    /// Leases the columns in `parts` to one call.
+    ///
+    /// # Safety
+    /// While the call lives:
+    /// - every [`Lent`] points to `len` readable elements, aligned to their size, that stay allocated;
+    /// - written columns, `changed` bits of written components and `despawn` are writable, and nobody else reads or writes
+    ///   them; read columns are written by nobody, and no Rust reference to any lent column is used (a JavaScript job
+    ///   cannot be kept from writing what it only declared to read);
+    /// - `columns`, `changed` and `resources` have the lengths that `shape` gives.
+    pub unsafe fn lease(parts: JobCallParts<'a>) -> JobCall<'a> {
+        let fields = |components: &[ComponentShape]| components.iter().map(|c| c.fields.len()).sum::<usize>();
+        debug_assert_eq!(parts.columns.len(), fields(&parts.shape.components));
+        debug_assert_eq!(parts.changed.len(), parts.shape.components.len());
+        debug_assert_eq!(
+            parts.resources.len(),
+            parts.shape.resources.iter().map(|resource| resource.fields.len()).sum::<usize>()
+        );
+        let JobCallParts { shape, rows, eids, entities, columns, changed, despawn, resources, dt, time, extra } = parts;
+        JobCall { shape, rows, eids, entities, columns, changed, despawn, resources, dt, time, extra, leased: Leased }
+    }
+}
+
+impl fmt::Debug for JobCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Leased = self.leased;
+        f.debug_struct("JobCall").field("rows", &self.rows).field("dt", &self.dt).field("time", &self.time).finish()
+    }
+}
+
+/// Runs calls of one job. Shared by all lanes.
+pub trait JobRunner: Send + Sync {
+    /// The job's name for messages: a file name or the system's name.
+    fn name(&self) -> &str;
+
+    /// Readies `lane`, so that the first call there does not pay for it: an engine is started, modules are loaded.
+    ///
+    /// # Errors
+    /// What kept the job from being loaded on that lane.
+    fn prepare(&self, lane: &mut Lane) -> Result<(), JobError> {
+        let _ = lane;
+        Ok(())
+    }
+
+    /// Runs one call on the thread of `lane`.
+    ///
+    /// # Errors
+    /// [`JobError`]; what the job wrote until then stays, and its rows count as changed.
+    fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError>;
+}
+
+/// Why a job's call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job threw.
+    Threw {
+        /// The error's `name`, or the type of the thrown value.
+        name: String,
+        /// The error's message, or the thrown value as text.
+        message: String,
+        /// The stack, one frame a line, with the positions of the job's own source.
+        stack: String,
+    },
+    /// The job could not be loaded on this lane.
+    Load(String),
+    /// The job was stopped before it returned.
+    Terminated(String),
+    /// A Rust job panicked.
+    Panicked(String),
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobError::Threw { name, message, stack } => {
+                write!(f, "{name}: {message}")?;
+                stack.lines().try_for_each(|line| write!(f, "\n    at {line}"))
+            }
+            JobError::Load(message) => write!(f, "cannot be loaded: {message}"),
+            JobError::Terminated(why) => write!(f, "was stopped: {why}"),
+            JobError::Panicked(message) => write!(f, "panicked: {message}"),
+        }
+    }
+}
+
+impl error::Error for JobError {}

@@ -1,0 +1,28 @@
+//! The job contract of Peristyle, and the pool of threads that runs jobs.
+//!
+//! A [`Pool`] has workers beside the thread that runs frames; together they are its lanes. In a
+//! [`Scope`] the frame's thread opens tasks, each a [`Work`] with a number of ranges, and all lanes run
+//! ranges until none is left.
+//!
+//! # Not here
+//! The world, the plan and the JavaScript engine: a job sees numbers, a lane carries what it is given.
+#![warn(missing_docs)]
+
+mod board;
+mod contract;
+mod lane;
+mod pool;
+mod scope;
+mod sleep;
+mod sync;
+
+#[cfg(all(loom, test))]
+mod models;
+
+pub use crate::contract::{
+    Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent, ResourceShape,
+};
+pub use crate::board::{JobPanic, RANGES_MAX, Work};
+pub use crate::lane::Lane;
+pub use crate::pool::{Pool, PoolOptions, default_workers};
+pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};

@@ -1,0 +1,92 @@
+//! Why systems cannot be scheduled, and how jobs failed.
+
+use std::fmt;
+
+use peristyle_jobs::JobError;
+use peristyle_world::WorldError;
+
+use crate::Stage;
+
+/// Why a scheduler, a plan or a frame could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// Two systems have the same name.
+    #[error("two systems are named `{0}`")]
+    DuplicateName(String),
+    /// A constraint names a system that there is not.
+    #[error("system `{system}` is to run {relation} `{unknown}`, but there is no such system")]
+    UnknownName {
+        /// The system with the constraint.
+        system: String,
+        /// `before` or `after`.
+        relation: &'static str,
+        /// The name.
+        unknown: String,
+    },
+    /// Constraints go round in a circle.
+    #[error("systems wait for each other: {}", .0.join(" -> "))]
+    Cycle(Vec<String>),
+    /// A constraint contradicts the order of the stages.
+    #[error("system `{system}` ({system_stage}) is to run {relation} `{other}` ({other_stage}), whose stage comes {}",
+        if *.relation == "before" { "earlier" } else { "later" })]
+    WrongStage {
+        /// The system with the constraint.
+        system: String,
+        /// Its stage.
+        system_stage: Stage,
+        /// `before` or `after`.
+        relation: &'static str,
+        /// The other system.
+        other: String,
+        /// The other system's stage.
+        other_stage: Stage,
+    },
+    /// A system without a body.
+    #[error("system `{0}` does nothing: give it a body")]
+    NoBody(String),
+    /// A job was declared to use a component that jobs cannot reach.
+    #[error("job `{system}` uses component `{component}`, which is opaque: jobs reach columns only")]
+    OpaqueComponent {
+        /// The system.
+        system: String,
+        /// The component.
+        component: String,
+    },
+    /// A job was declared to use columns that the world does not have.
+    #[error("job `{system}` uses resource `{resource}`, but the world has no such columns")]
+    NoColumns {
+        /// The system.
+        system: String,
+        /// The resource.
+        resource: String,
+    },
+    /// There are too many ranges: of all systems together, some million.
+    #[error("systems over rows are cut into more than a million ranges altogether")]
+    TooManyBuffers,
+    /// The pool's threads could not be started.
+    #[error("cannot start worker threads: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The world refused.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+/// One call of a job that failed. The frame went on; what the call wrote stays, as changed rows.
+#[derive(Debug, Clone)]
+pub struct JobFailure {
+    /// The system.
+    pub system: String,
+    /// The tick.
+    pub tick: u64,
+    /// Rows of the failed range.
+    pub rows: usize,
+    /// What happened.
+    pub error: JobError,
+}
+
+impl fmt::Display for JobFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "job `{}` failed on {} rows in tick {}: {}", self.system, self.rows, self.tick, self.error)
+    }
+}

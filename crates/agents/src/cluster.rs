@@ -1,0 +1,231 @@
+//! Clusters: what all agents of a world share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mozjs::rust::ThreadSafeJSContext;
+
+use crate::console::{Console, Level};
+use crate::engine::Parent;
+use crate::job::JsJob;
+use crate::source::Sources;
+use crate::AgentError;
+
+/// What one call, or the loading of one module, may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a thread's collected JavaScript heap, after a collection, beyond which the call that runs is stopped.
+    /// Contents of `ArrayBuffer`s and of large arrays do not count. 256 MiB unless told.
+    pub heap_bytes: u64,
+    /// Wall time after which a call is stopped, measured coarsely: up to a quarter more passes. `None` unless told: what
+    /// it stops depends on the machine.
+    pub call_time: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { heap_bytes: 256 << 20, call_time: None }
+    }
+}
+
+/// The agents of one world and what they share: sources, console, limits.
+///
+/// A handle; clones are the same cluster. Agents keep what they need of it alive, so handles, lanes and jobs may be
+/// dropped in any order.
+#[derive(Clone)]
+pub struct Cluster(Arc<Shared>);
+
+impl Cluster {
+    /// A cluster with the default [`Limits`]. Starts the engine if nothing else of this process has.
+    ///
+    /// # Errors
+    /// [`AgentError::Engine`].
+    pub fn new() -> Result<Cluster, AgentError> {
+        Cluster::with_limits(Limits::default())
+    }
+
+    /// A cluster with these limits.
+    ///
+    /// # Errors
+    /// [`AgentError::Engine`].
+    pub fn with_limits(limits: Limits) -> Result<Cluster, AgentError> {
+        let parent = Parent::shared()?;
+        let shared = Arc::new_cyclic(|shared| Shared {
+            sources: Sources::default(),
+            console: Console::default(),
+            _watchdog: limits.call_time.map(|limit| watch(shared.clone(), limit)),
+            limits,
+            running: Mutex::default(),
+            parent,
+        });
+        Ok(Cluster(shared))
+    }
+
+    /// The job that a module exports, as `handle` or by default.
+    ///
+    /// Reads, strips, compiles, links and evaluates the module and all it imports, in a realm made for it and thrown away:
+    /// what a job's file has wrong shows here, not in its first call. `console` is silent meanwhile.
+    ///
+    /// A cluster reads each file once: a file that changed later is read by a new cluster.
+    ///
+    /// # Errors
+    /// [`AgentError`], by kind.
+    pub fn job(&self, path: impl AsRef<Path>) -> Result<JsJob, AgentError> {
+        JsJob::new(self.0.clone(), path.as_ref())
+    }
+
+    /// As [`Cluster::job`], with a source that is no file: `name` is what errors show, and its extension says what the
+    /// source is. Relative imports start at the working directory.
+    ///
+    /// # Errors
+    /// [`AgentError`], by kind.
+    pub fn job_from_source(&self, name: &str, source: &str) -> Result<JsJob, AgentError> {
+        self.0.sources.insert(Path::new(name), source)?;
+        JsJob::load(self.0.clone(), name.into())
+    }
+
+    /// Stops every call, and every loading of a module, that runs now. Each ends with [`JobError::Terminated`] or
+    /// [`AgentError::Terminated`]; the agents stay usable.
+    ///
+    /// [`JobError::Terminated`]: peristyle_jobs::JobError::Terminated
+    pub fn interrupt_all(&self) {
+        for control in self.0.controls() {
+            control.interrupt(control.seen(), Why::Asked);
+        }
+    }
+
+    /// Hands what jobs print to `sink` instead of stderr. It runs on the thread that prints, in the middle of the job.
+    pub fn set_console(&self, sink: impl Fn(Level, &str) + Send + Sync + 'static) {
+        self.0.console.set(Arc::new(sink));
+    }
+
+    /// How many agents live.
+    pub fn agents(&self) -> usize {
+        self.0.controls().len()
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("agents", &self.agents()).field("limits", &self.0.limits).finish()
+    }
+}
+
+/// What agents and jobs keep of their cluster.
+pub(crate) struct Shared {
+    pub(crate) sources: Sources,
+    pub(crate) console: Console,
+    /// Its drop ends the watchdog.
+    _watchdog: Option<Sender<()>>,
+    pub(crate) limits: Limits,
+    running: Mutex<Vec<Weak<Control>>>,
+    pub(crate) parent: Arc<Parent>,
+}
+
+impl Shared {
+    /// Registers a new agent.
+    pub(crate) fn register(&self, remote: ThreadSafeJSContext) -> Arc<Control> {
+        let control = Arc::new(Control {
+            sequence: AtomicU64::new(0),
+            stop: AtomicU64::new(0),
+            why: AtomicU8::new(0),
+            remote,
+        });
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|control| control.strong_count() != 0);
+        running.push(Arc::downgrade(&control));
+        control
+    }
+
+    fn controls(&self) -> Vec<Arc<Control>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Why an agent is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Why {
+    Asked = 0,
+    TooLong = 1,
+}
+
+/// What other threads know of an agent: which entry runs, and whether to stop it.
+pub(crate) struct Control {
+    /// Entries begun and ended: odd while the agent runs.
+    sequence: AtomicU64,
+    /// The sequence number of the entry to stop. Naming it keeps a late word from stopping the next entry.
+    stop: AtomicU64,
+    why: AtomicU8,
+    remote: ThreadSafeJSContext,
+}
+
+impl Control {
+    /// The agent's thread enters the agent. Only that thread changes the sequence.
+    pub(crate) fn begin(&self) {
+        // Release, paired with the acquire in `seen`: who sees the number stops this entry or none.
+        self.sequence.store(self.sequence.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    /// The agent's thread leaves it.
+    pub(crate) fn end(&self) {
+        self.sequence.store(self.sequence.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    fn seen(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Stops entry `sequence` if it still runs.
+    fn interrupt(&self, sequence: u64, why: Why) {
+        if sequence % 2 == 1 {
+            self.why.store(why as u8, Ordering::Relaxed);
+            // Release, paired with the acquire in `must_stop`, publishes `why`; the engine's own request comes after.
+            self.stop.store(sequence, Ordering::Release);
+            self.remote.request_interrupt_callback();
+        }
+    }
+
+    /// Asked by the agent's thread, in the interrupt callback.
+    pub(crate) fn must_stop(&self) -> bool {
+        self.stop.load(Ordering::Acquire) == self.sequence.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn why(&self) -> Why {
+        if self.why.load(Ordering::Relaxed) == Why::TooLong as u8 { Why::TooLong } else { Why::Asked }
+    }
+}
+
+/// Starts the thread that stops entries longer than `limit`. It looks four times per limit, so that calls read no clock.
+fn watch(shared: Weak<Shared>, limit: Duration) -> Sender<()> {
+    let (alive, ended) = mpsc::channel();
+    let turn = (limit / 4).max(Duration::from_millis(1));
+    let watchdog = move || {
+        let mut since: HashMap<*const Control, (u64, Instant)> = HashMap::new();
+        while ended.recv_timeout(turn) == Err(RecvTimeoutError::Timeout) {
+            let Some(shared) = shared.upgrade() else { return };
+            let controls = shared.controls();
+            drop(shared);
+            since.retain(|known, _| controls.iter().any(|control| Arc::as_ptr(control) == *known));
+            for control in controls {
+                let sequence = control.seen();
+                let known = since.entry(Arc::as_ptr(&control)).or_insert((sequence, Instant::now()));
+                if known.0 != sequence {
+                    *known = (sequence, Instant::now());
+                } else if known.1.elapsed() >= limit {
+                    control.interrupt(sequence, Why::TooLong);
+                }
+            }
+        }
+    };
+    // Without a thread there is no limit, as on a machine that cannot start one no agent would live anyway.
+    let _ = thread::Builder::new().name("peristyle-watchdog".into()).spawn(watchdog);
+    alive
+}

@@ -1,0 +1,80 @@
+//! JavaScript agents: jobs in JavaScript and TypeScript, run by SpiderMonkey on the world's own memory.
+//!
+//! A [`Cluster`] makes [`JsJob`]s from module files. A job is a [`JobRunner`](peristyle_jobs::JobRunner): any lane runs it.
+//! Each lane's thread gets an agent when it first prepares or runs a job: a child runtime of one parent that outlives it,
+//! with a realm of its own.
+//!
+//! # A job
+//!
+//! ```ts
+//! // move.job.ts
+//! export function handle({ snap, dt }) {
+//!   const { x } = snap.comps.Position.fields;
+//!   const { dx } = snap.comps.Velocity.fields;
+//!   for (let i = 0; i < snap.rows; i++) x[i] += dx[i] * dt;
+//! }
+//! ```
+//!
+//! `handle({ snap, dt, time, extra })`, or the default export, is called once per range of rows, with
+//!
+//! | `snap.` | is |
+//! |---|---|
+//! | `rows` | the number of rows |
+//! | `comps[id]`, `comps[name]` | `{ fields, changed }`: one typed array per field; the bits to mark, or that were marked, or undefined |
+//! | `despawn` | bits to set, if the job declared that it despawns |
+//! | `res[name]` | the fields of a columnar resource |
+//! | `eids` | entity indices, an `Int32Array`: a copy, made when first asked for |
+//! | `entity(i)` | the entity handle of row `i` |
+//! | `shared` | `false` |
+//!
+//! and `extra`, the system's own value, parsed from JSON and frozen. Bit `i` of a bitset is `1 << (i & 7)` of byte
+//! `i >> 3`. `bool` columns are `Uint8Array`, `i64` and `u64` ones `BigInt64Array` and `BigUint64Array`.
+//!
+//! Columns are lent: each typed array lies on an `ArrayBuffer` over just the call's rows of that column, in place. When
+//! the call has settled they are detached; a view that a job keeps is empty. A column that was declared as read can be
+//! written all the same: it must not be.
+//!
+//! `handle` may be `async`: the call settles when nothing is left to run. A promise that is then still pending fails the
+//! call, as nothing else will settle it. So do a rejection, and one that nobody handles.
+//!
+//! # What a job has
+//!
+//! ECMAScript with `Intl` and `Temporal`, ES modules (files named by relative or absolute paths: `.ts`, `.mts`, `.js`,
+//! `.mjs`, and `.json` with `{ type: "json" }`), `import()`, top-level `await`, `import.meta.url`, and a `console` of
+//! `debug`, `log`, `info`, `warn` and `error`. Types are erased in place, so errors name the line and column of the
+//! TypeScript; what cannot be erased (enums, namespaces, parameter properties, decorators) is refused.
+//!
+//! A job is a pure function of what it is given. `Math.random`, `Date.now`, `Date()`, `new Date()` without arguments,
+//! `Temporal.Now` and `Intl.DateTimeFormat` without a date throw. `WeakRef` and `FinalizationRegistry` are not there:
+//! what they show depends on the collector. Nor are timers, `fetch`, files, `WebAssembly`, `SharedArrayBuffer` and
+//! `Atomics`. The time zone and the locale of the host show through `Date` and `Intl`; state that a module keeps between
+//! calls is its agent's own, and which calls an agent sees is not defined: neither is kept from a job, both should be.
+//!
+//! # Limits
+//! Recursion ends in a catchable `InternalError` before the thread's stack does. [`Cluster::interrupt_all`] stops what
+//! runs; [`Limits`] stop a call that outgrows its heap or its time. What was stopped cannot catch it, and its agent goes on.
+//!
+//! # Rules
+//! - This is the only crate that names the engine; no type of it is public.
+//! - A call allocates nothing on the Rust heap once its job is bound in its agent.
+//! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
+//!
+//! # Not here
+//! Worlds, scheduling, message ports and event loops.
+#![warn(missing_docs)]
+
+mod agent;
+mod cluster;
+mod console;
+mod engine;
+mod error;
+mod host;
+mod job;
+mod lend;
+mod modules;
+mod source;
+
+pub use cluster::{Cluster, Limits};
+pub use console::Level;
+pub use error::AgentError;
+pub use job::JsJob;

@@ -1,0 +1,328 @@
+//! Sources: files read once per cluster, TypeScript stripped of its types.
+//!
+//! Stripping overwrites types by spaces, so every line and column of the stripped text is that of the file, and no source
+//! map is needed. What cannot be overwritten (enums, namespaces, parameter properties) is refused.
+//!
+//! # Rules
+//! - A file is read and stripped once; all agents of a cluster compile the same text.
+//! - Only relative and absolute paths are imported. Nothing is looked up in `node_modules`.
+//!
+//! # Not here
+//! Compiling: `modules`.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use swc_common::errors::{DiagnosticBuilder, Emitter, Handler};
+use swc_common::sync::Lrc;
+use swc_common::{BytePos, SourceMap};
+use swc_ts_fast_strip::{Mode, Options};
+
+use crate::AgentError;
+
+/// The largest source in bytes. Parsers do not poll for interrupts, so their input is bounded.
+const SOURCE_BYTES_MAX: usize = 16 << 20;
+/// Stack of the thread that strips, in bytes. The stripper recurses once and more per nesting level and has no limit of
+/// its own; only pages that it touches are committed.
+const STRIP_STACK_BYTES: usize = 512 << 20;
+/// Nesting of brackets beyond which a source is refused before the stripper sees it.
+const NESTING_MAX: usize = 1024;
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Script,
+    Json,
+}
+
+/// A file as the engine compiles it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// Canonical path.
+    pub(crate) path: PathBuf,
+    /// The path as errors and stacks show it.
+    pub(crate) name: CString,
+    /// `import.meta.url`.
+    pub(crate) url: String,
+    /// Text, without types.
+    pub(crate) text: String,
+    pub(crate) kind: Kind,
+}
+
+/// The sources of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(Mutex<HashMap<PathBuf, Arc<Source>>>);
+
+impl Sources {
+    /// Reads the file at a canonical path, or returns what was read before.
+    pub(crate) fn load(&self, path: &Path) -> Result<Arc<Source>, AgentError> {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = sources.get(path) {
+            return Ok(source.clone());
+        }
+        let source = Arc::new(read(path)?);
+        sources.insert(path.to_owned(), source.clone());
+        Ok(source)
+    }
+
+    /// Takes in a source that is no file, under the name that errors are to show.
+    pub(crate) fn insert(&self, name: &Path, text: &str) -> Result<(), AgentError> {
+        let source = Arc::new(prepare(name, text.to_owned())?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), source);
+        Ok(())
+    }
+}
+
+/// Finds the file of a job.
+pub(crate) fn locate(path: &Path) -> Result<PathBuf, AgentError> {
+    fs::canonicalize(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => AgentError::Missing { path: path.to_owned() },
+        _ => AgentError::Unreadable { path: path.to_owned(), reason: error.to_string() },
+    })
+}
+
+/// Finds the file that `specifier` names in `importer`; `Err` says why there is none.
+pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, String> {
+    let relative = specifier.starts_with("./") || specifier.starts_with("../");
+    if !relative && !specifier.starts_with('/') {
+        return Err("only relative paths (\"./…\", \"../…\") and absolute paths are imported, not packages".into());
+    }
+    let wanted = importer.parent().unwrap_or(Path::new("/")).join(specifier);
+    if wanted.is_file() {
+        return fs::canonicalize(&wanted).map_err(|error| error.to_string());
+    }
+    for extension in ["ts", "js", "mts", "mjs"] {
+        let mut candidate = wanted.clone().into_os_string();
+        candidate.push(".");
+        candidate.push(extension);
+        if Path::new(&candidate).is_file() {
+            return fs::canonicalize(&candidate).map_err(|error| error.to_string());
+        }
+    }
+    Err("no such file".into())
+}
+
+fn unreadable(path: &Path, reason: String) -> AgentError {
+    AgentError::Unreadable { path: path.to_owned(), reason }
+}
+
+fn read(path: &Path) -> Result<Source, AgentError> {
+    let unreadable = |reason: String| unreadable(path, reason);
+    let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !size.is_file() {
+        return Err(unreadable("not a file".into()));
+    }
+    if size.len() > SOURCE_BYTES_MAX as u64 {
+        return Err(unreadable(format!("{} bytes, the limit is {SOURCE_BYTES_MAX}", size.len())));
+    }
+    let bytes = fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => AgentError::Missing { path: path.to_owned() },
+        _ => unreadable(error.to_string()),
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
+    prepare(path, text)
+}
+
+/// Makes a source of a text: its kind follows from the path's extension.
+fn prepare(path: &Path, mut text: String) -> Result<Source, AgentError> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let (kind, typescript) = match extension {
+        "js" | "mjs" => (Kind::Script, false),
+        "ts" | "mts" => (Kind::Script, true),
+        "json" => (Kind::Json, false),
+        _ => {
+            let reason = "not a module: its name ends in none of .js, .mjs, .ts, .mts and .json";
+            return Err(unreadable(path, reason.into()));
+        }
+    };
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    if typescript {
+        text = strip_apart(path, text)?;
+    }
+    let shown = path.to_string_lossy();
+    let name = CString::new(shown.as_bytes()).map_err(|_| unreadable(path, "its path holds a NUL".into()))?;
+    Ok(Source { path: path.to_owned(), name, url: file_url(path), text, kind })
+}
+
+/// Strips on a thread of its own: import hooks may run at the end of a job's stack.
+fn strip_apart(path: &Path, text: String) -> Result<String, AgentError> {
+    if let Some((line, column)) = too_deep(&text) {
+        let message = format!("brackets nest more than {NESTING_MAX} deep");
+        return Err(AgentError::Syntax { path: path.to_owned(), line, column, message });
+    }
+    let unreadable = |reason: String| AgentError::Unreadable { path: path.to_owned(), reason };
+    let owned = path.to_owned();
+    std::thread::Builder::new()
+        .name("peristyle-strip".into())
+        .stack_size(STRIP_STACK_BYTES)
+        .spawn(move || strip(&owned, text))
+        .map_err(|error| unreadable(format!("no thread to strip its types: {error}")))?
+        .join()
+        .unwrap_or_else(|_| Err(unreadable("the type stripper gave up on it".into())))
+}
+
+/// Removes the types of `text`; every line and column stays.
+fn strip(path: &Path, text: String) -> Result<String, AgentError> {
+    let map = Lrc::new(SourceMap::default());
+    let first = Lrc::new(Mutex::new(None));
+    let handler = Handler::with_emitter(false, false, Box::new(First(first.clone())));
+    let options = Options {
+        module: Some(true),
+        filename: Some(path.to_string_lossy().into_owned()),
+        mode: Mode::StripOnly,
+        deprecated_ts_module_as_error: Some(true),
+        ..Options::default()
+    };
+    swc_ts_fast_strip::operate(&map, &handler, text, options).map(|output| output.code).map_err(|error| {
+        let found = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (message, at) = found.unwrap_or_else(|| (error.message, None));
+        let (line, column) = at.map_or((1, 1), |at| position(&map, at));
+        AgentError::Syntax { path: path.to_owned(), line, column, message }
+    })
+}
+
+/// Line and UTF-16 column, both from 1.
+fn position(map: &SourceMap, at: BytePos) -> (u32, u32) {
+    let file = map.lookup_source_file(at);
+    let offset = (at.0.saturating_sub(file.start_pos.0) as usize).min(file.src.len());
+    line_and_column(&file.src, offset)
+}
+
+/// Line and UTF-16 column of a byte offset, both from 1, by the line ends of ECMAScript.
+fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let (mut line, mut start) = (1, 0);
+    let mut characters = before.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let ends = match character {
+            '\n' | '\u{2028}' | '\u{2029}' => true,
+            '\r' => characters.peek().is_none_or(|&(_, next)| next != '\n'),
+            _ => false,
+        };
+        if ends {
+            line += 1;
+            start = at + character.len_utf8();
+        }
+    }
+    (line, before[start..].encode_utf16().count() as u32 + 1)
+}
+
+/// Where brackets nest too deep to be parsed by recursion. Counts those in strings and comments too: it is a guard.
+fn too_deep(text: &str) -> Option<(u32, u32)> {
+    let mut depth = 0usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_MAX {
+            return Some(line_and_column(text, at));
+        }
+    }
+    None
+}
+
+/// Keeps the first error that the stripper reports.
+struct First(Lrc<Mutex<Option<(String, Option<BytePos>)>>>);
+
+impl Emitter for First {
+    fn emit(&mut self, diagnostic: &mut DiagnosticBuilder<'_>) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some((diagnostic.message(), diagnostic.span.primary_span().map(|span| span.lo)));
+        }
+    }
+}
+
+/// The `file:` URL of an absolute path, with every byte outside the path characters of a URL escaped.
+fn file_url(path: &Path) -> String {
+    let mut url = String::from("file://");
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
+            url.push(byte as char);
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strip_text(text: &str) -> Result<String, AgentError> {
+        strip_apart(Path::new("/t.ts"), text.into())
+    }
+
+    #[test]
+    fn stripping_moves_nothing() {
+        let text = "type Wide = '🦀';\nconst 名: number = 1;\r\nlet 🦀x = <any>2 as Wide;\nthrow new Error('here');\n";
+        let plain = "const a /* 🦀 */: Map<string, '名🦀'> = b; mark();\nclass A { private x: number = 1; }\n  f<string>(1); mark();";
+        let stripped = strip_text(plain).unwrap();
+        for (before, after) in plain.lines().zip(stripped.lines()) {
+            assert_eq!(before.encode_utf16().count(), after.encode_utf16().count(), "{after}");
+            let at = |line: &str| line.find("mark").map(|byte| line[..byte].encode_utf16().count());
+            assert_eq!(at(before), at(after));
+        }
+        assert!(strip_text(text).is_err(), "an emoji is no identifier");
+    }
+
+    #[test]
+    fn what_cannot_be_erased_is_refused_where_it_stands() {
+        for (text, line, column) in [
+            ("const 🦀 = 1;", 1, 7),
+            ("let x = 1;\r\n/* 🦀 */ enum E { A }", 2, 10),
+            ("\n\nnamespace N { export const x = 1; }", 3, 1),
+            ("class A {\n  constructor(private x: number) {}\n}", 2, 23),
+            ("let x: = 1;", 1, 8),
+        ] {
+            match strip_text(text) {
+                Err(AgentError::Syntax { line: l, column: c, message, .. }) => {
+                    assert_eq!((l, c), (line, column), "{text:?}: {message}");
+                    assert!(!message.is_empty());
+                }
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_sources_do_not_overflow_the_stack() {
+        assert!(strip_text(&"(".repeat(1_000_000)).is_err());
+        assert!(strip_text(&"[".repeat(NESTING_MAX)).is_err());
+        for text in [
+            format!("export default {}1", "!".repeat(20_000)),
+            format!("export default 1{}", "+1".repeat(20_000)),
+            format!("let a; a{};", "=a".repeat(20_000)),
+            format!("export default {}1", "1?1:".repeat(20_000)),
+            format!("{};", "if(1)".repeat(20_000)),
+            format!("let x: {}a", "keyof ".repeat(20_000)),
+            format!("let x = a{}", " as T".repeat(20_000)),
+            format!("let x = {}1", "<T>".repeat(16)),
+            format!("let x = {}`", "`${".repeat(16)),
+        ] {
+            let _ = strip_text(&text);
+        }
+    }
+
+    #[test]
+    fn urls_are_escaped() {
+        assert_eq!(file_url(Path::new("/a b/ü#?.ts")), "file:///a%20b/%C3%BC%23%3F.ts");
+    }
+
+    #[test]
+    fn packages_are_refused_by_name() {
+        assert!(resolve(Path::new("/a.ts"), "lodash").unwrap_err().contains("packages"));
+        assert!(resolve(Path::new("/a.ts"), "node:fs").unwrap_err().contains("packages"));
+        assert_eq!(resolve(Path::new("/a.ts"), "./nowhere").unwrap_err(), "no such file");
+    }
+}

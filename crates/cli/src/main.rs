@@ -1,0 +1,55 @@
+//! The command `peristyle`.
+//!
+//! Glue: it reads arguments, calls a library, and prints. What was asked for goes to stdout, everything else (progress,
+//! warnings, errors) to stderr.
+//!
+//! # Rules
+//! - Exit code 0 means done, 1 that it could not go on, 2 that it was asked wrongly.
+//! - With `--json` stdout holds one line of JSON and nothing else.
+//! - Progress bars are drawn only on a terminal.
+
+#![forbid(unsafe_code)]
+
+mod data_dir;
+mod demo;
+mod doctor;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// One world of entities on every core, in Rust, JavaScript and WebAssembly at once.
+#[derive(Debug, Parser)]
+#[command(name = "peristyle", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a demonstration.
+    #[command(subcommand)]
+    Demo(demo::Demo),
+    /// Say what this machine has and what it lacks.
+    Doctor(doctor::Doctor),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Doctor(doctor) => doctor.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

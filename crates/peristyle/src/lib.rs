@@ -1,0 +1,26 @@
+#![doc = include_str!("../../../README.md")]
+//!
+//! # Where things are
+//!
+//! Worlds, components and queries stand at the root, with the scheduler's names that programs use; the other crates
+//! are modules.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "agents")]
+#[doc(inline)]
+pub use peristyle_agents as agents;
+#[doc(inline)]
+pub use peristyle_jobs as jobs;
+#[doc(inline)]
+pub use peristyle_memory as memory;
+#[doc(inline)]
+pub use peristyle_schedule as schedule;
+#[doc(inline)]
+pub use peristyle_schedule::{
+    Context, FrameReport, Job, JobFailure, Mode, Options, Plan, RangeContext, ScheduleError, Scheduler, Setup, Stage,
+    System, Tick,
+};
+#[doc(inline)]
+pub use peristyle_timeline as timeline;
+#[doc(inline)]
+pub use peristyle_world::*;

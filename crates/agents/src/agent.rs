@@ -1,7 +1,7 @@
 //! An agent: one cluster's realm on one thread, its modules, and the jobs bound in it.
 //!
 //! Natives and hooks find the agent that runs by the context's private pointer, which is set while an agent is
-//! [entered](Agent::enter) and null (or the outer agent's) otherwise.
+//! [entered](Roots::enter) and null (or the outer agent's) otherwise.
 //!
 //! # Rules
 //! - An agent is used on its own thread only, and by one call at a time.
@@ -24,8 +24,8 @@ use mozjs::gc::{Handle, HandleValue, RootedGuard};
 use mozjs::jsapi as ja;
 use mozjs::jsapi::{CallArgs, Heap, JSGCParamKey, JSGCStatus, JSObject, JSTracer, OnNewGlobalHookOption, Value};
 use mozjs::jsval::{DoubleValue, JSVal, ObjectValue, UndefinedValue};
-use mozjs::rust::{Trace,
-    CompileOptionsWrapper, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS,
+use mozjs::rust::{
+    CompileOptionsWrapper, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
     error_info_from_exception_stack, evaluate_script,
 };
 use mozjs::{glue, rooted};
@@ -89,6 +89,7 @@ pub(crate) struct Roots {
     pub(crate) eids_buffer: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
     /// Promises rejected without a handler in this call.
+    #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
     /// The call that runs.
     pub(crate) call: Cell<*const JobCall<'static>>,
@@ -190,13 +191,17 @@ impl Roots {
         Entered { roots: self, outer, cx }
     }
 
-    /// Whether what runs has been told to stop. The engine turns a stop into a rejection without a reason where an `async`
-    /// function or a module is evaluated.
-    pub(crate) fn stopped(&self) -> bool {
+    /// Why a promise was rejected. The engine turns a stop into a rejection without a reason where a module is evaluated.
+    pub(crate) fn rejection(&self, cx: &mut JSContext, reason: HandleValue<'_>) -> Failure {
+        if self.stopped() { Failure::Terminated(self.why()) } else { Failure::Threw(self.describe(cx, reason)) }
+    }
+
+    /// Whether what runs has been told to stop.
+    fn stopped(&self) -> bool {
         self.heap_full.get() || self.control.must_stop()
     }
 
-    pub(crate) fn why(&self) -> String {
+    fn why(&self) -> String {
         if self.heap_full.get() {
             return format!("its heap grew beyond {} bytes", self.shared.limits.heap_bytes);
         }
@@ -244,7 +249,10 @@ impl Agent {
         // that never unwind.
         unsafe {
             let raw = cx.raw_cx();
-            let options = RealmOptions::default();
+            let mut options = RealmOptions::default();
+            // Collections throw compiled code away by default: jobs would start over in the interpreter, many times a
+            // minute.
+            options.creationOptions_.preserveJitCode_ = true;
             let hook = OnNewGlobalHookOption::FireOnNewGlobalHook;
             rooted!(in(raw) let global =
                 ja::JS_NewGlobalObject(raw, &SIMPLE_GLOBAL_CLASS, ptr::null_mut(), hook, &*options));
@@ -350,10 +358,11 @@ pub(crate) fn take_failure(cx: &mut JSContext, roots: &Roots) -> Failure {
             return Failure::Terminated(roots.why());
         }
         let mut thrown = roots.describe(cx, value.handle());
-        if let (true, Some(place)) = (thrown.stack.is_empty(), place) {
-            if !place.filename.is_empty() && !place.filename.starts_with("peristyle:") {
-                thrown.stack = format!("{}:{}:{}", place.filename, place.line, place.col);
-            }
+        if let Some(place) =
+            place.filter(|place| !place.filename.is_empty() && !place.filename.starts_with("peristyle:"))
+            && thrown.stack.is_empty()
+        {
+            thrown.stack = format!("{}:{}:{}", place.filename, place.line, place.col);
         }
         Failure::Threw(thrown)
     }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use mozjs::rust::ThreadSafeJSContext;
 
+use crate::AgentError;
 use crate::console::{Console, Level};
 use crate::engine::Parent;
 use crate::job::JsJob;
 use crate::source::Sources;
-use crate::AgentError;
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Default for Limits {
 /// A handle; clones are the same cluster. Agents keep what they need of it alive, so handles, lanes and jobs may be
 /// dropped in any order.
 #[derive(Clone)]
-pub struct Cluster(Arc<Shared>);
+pub struct Cluster(Arc<Handle>);
 
 impl Cluster {
     /// A cluster with the default [`Limits`]. Starts the engine if nothing else of this process has.
@@ -64,7 +64,7 @@ impl Cluster {
             running: Mutex::default(),
             parent,
         });
-        Ok(Cluster(shared))
+        Ok(Cluster(Arc::new(Handle { shared })))
     }
 
     /// The job that a module exports, as `handle` or by default.
@@ -84,9 +84,9 @@ impl Cluster {
     /// source is. Relative imports start at the working directory.
     ///
     /// # Errors
-    /// [`AgentError`], by kind.
+    /// [`AgentError`], by kind; [`AgentError::Unreadable`] if the cluster has another source of that name.
     pub fn job_from_source(&self, name: &str, source: &str) -> Result<JsJob, AgentError> {
-        self.0.sources.insert(Path::new(name), source)?;
+        self.0.shared.sources.insert(Path::new(name), source)?;
         JsJob::load(self.0.clone(), name.into())
     }
 
@@ -95,29 +95,36 @@ impl Cluster {
     ///
     /// [`JobError::Terminated`]: peristyle_jobs::JobError::Terminated
     pub fn interrupt_all(&self) {
-        for control in self.0.controls() {
+        for control in self.0.shared.controls() {
             control.interrupt(control.seen(), Why::Asked);
         }
     }
 
-    /// Hands what jobs print to `sink` instead of stderr. It runs on the thread that prints, in the middle of the job.
+    /// Hands what jobs print to `sink` instead of stderr. It runs on the thread that prints, in the middle of the job, and
+    /// lives as long as the cluster or until another one takes its place.
     pub fn set_console(&self, sink: impl Fn(Level, &str) + Send + Sync + 'static) {
-        self.0.console.set(Arc::new(sink));
+        self.0.shared.console.set(Arc::new(sink));
     }
 
     /// How many agents live.
     pub fn agents(&self) -> usize {
-        self.0.controls().len()
+        self.0.shared.controls().len()
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("agents", &self.agents()).field("limits", &self.0.limits).finish()
+        f.debug_struct("Cluster").field("agents", &self.agents()).field("limits", &self.0.shared.limits).finish()
     }
 }
 
-/// What agents and jobs keep of their cluster.
+/// What clusters and jobs hold: once the last of them is gone, nobody can run the cluster's jobs, and lanes may let its
+/// agents go.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What agents keep of their cluster.
 pub(crate) struct Shared {
     pub(crate) sources: Sources,
     pub(crate) console: Console,
@@ -131,12 +138,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// Registers a new agent.
     pub(crate) fn register(&self, remote: ThreadSafeJSContext) -> Arc<Control> {
-        let control = Arc::new(Control {
-            sequence: AtomicU64::new(0),
-            stop: AtomicU64::new(0),
-            why: AtomicU8::new(0),
-            remote,
-        });
+        let control =
+            Arc::new(Control { sequence: AtomicU64::new(0), stop: AtomicU64::new(0), why: AtomicU8::new(0), remote });
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|control| control.strong_count() != 0);
         running.push(Arc::downgrade(&control));

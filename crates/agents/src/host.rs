@@ -32,6 +32,11 @@ const STACK_BYTES_MAX: usize = 16 << 20;
 const STACK_BYTES_MIN: usize = 128 << 10;
 /// Largest young generation, in bytes. Calls make short-lived views and little else; the default is sixteen times that.
 const NURSERY_BYTES_MAX: u32 = 4 << 20;
+/// MiB of the old generation after which a collection starts. Detached buffers are all that a steady job leaves there;
+/// they would fill three times as much by default, on every lane.
+const GARBAGE_MIB: u32 = 8;
+/// Milliseconds of a slice of a collection. By default a collection runs at once: 15 ms, which a frame would feel.
+const SLICE_MS: u32 = 1;
 
 /// One thread's runtime.
 pub(crate) struct Host {
@@ -116,7 +121,9 @@ impl Host {
             ja::JS_SetNativeStackQuota(raw, quota, quota - (10 << 10), quota - (110 << 10));
             ja::SetJobQueue(raw, queue.cast());
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_MAX_NURSERY_BYTES, NURSERY_BYTES_MAX);
+            ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_ALLOCATION_THRESHOLD, GARBAGE_MIB);
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_INCREMENTAL_GC_ENABLED, 1);
+            ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_SLICE_TIME_BUDGET_MS, SLICE_MS);
             ja::JS_SetGCCallback(raw, Some(agent::collected), ptr::null_mut());
             ja::JS_AddInterruptCallback(raw, Some(agent::interrupted));
             ja::SetPromiseRejectionTrackerCallback(raw, Some(agent::rejected), ptr::null_mut());

@@ -9,8 +9,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use mozjs::context::JSContext;
 use mozjs::conversions::Utf8Chars;
@@ -25,7 +24,7 @@ use peristyle_layout::Field;
 
 use crate::AgentError;
 use crate::agent::{Agent, Failure, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
-use crate::cluster::Shared;
+use crate::cluster::Handle;
 use crate::lend::Loan;
 use crate::{modules, source};
 
@@ -36,24 +35,21 @@ use crate::{modules, source};
 pub struct JsJob(Arc<Inner>);
 
 struct Inner {
-    /// Names the job in agents' lists; never used again.
-    id: u64,
     name: String,
     path: PathBuf,
-    shared: Arc<Shared>,
+    cluster: Arc<Handle>,
 }
 
 impl JsJob {
-    pub(crate) fn new(shared: Arc<Shared>, path: &Path) -> Result<JsJob, AgentError> {
-        JsJob::load(shared, source::locate(path)?)
+    pub(crate) fn new(cluster: Arc<Handle>, path: &Path) -> Result<JsJob, AgentError> {
+        JsJob::load(cluster, source::locate(path)?)
     }
 
     /// A job whose source the cluster has under `path`.
-    pub(crate) fn load(shared: Arc<Shared>, path: PathBuf) -> Result<JsJob, AgentError> {
-        static IDS: AtomicU64 = AtomicU64::new(0);
+    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf) -> Result<JsJob, AgentError> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Agent::new(&shared, false)?.load(&path)?;
-        Ok(JsJob(Arc::new(Inner { id: IDS.fetch_add(1, Ordering::Relaxed), name, path, shared })))
+        Agent::new(&cluster.shared, false)?.load(&path)?;
+        Ok(JsJob(Arc::new(Inner { name, path, cluster })))
     }
 
     /// The job's file.
@@ -64,7 +60,7 @@ impl JsJob {
     /// Runs `f` with this lane's agent of the job's cluster.
     fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
         let agents = lane.local::<Agents>(Agents::default);
-        agents.of(&self.0.shared).with(&self.0.shared, f)
+        agents.of(&self.0.cluster).with(&self.0.cluster.shared, f)
     }
 }
 
@@ -90,12 +86,14 @@ impl JobRunner for JsJob {
 
 /// A lane's agents, one for each cluster that it ran jobs of.
 #[derive(Default)]
-struct Agents(Vec<(Arc<Shared>, Rc<Slot>)>);
+struct Agents(Vec<(Weak<Handle>, Rc<Slot>)>);
 
 impl Agents {
-    fn of(&mut self, shared: &Arc<Shared>) -> &Rc<Slot> {
-        let at = self.0.iter().position(|(known, _)| Arc::ptr_eq(known, shared)).unwrap_or_else(|| {
-            self.0.push((shared.clone(), Rc::default()));
+    fn of(&mut self, cluster: &Arc<Handle>) -> &Rc<Slot> {
+        let known = self.0.iter().position(|(known, _)| known.as_ptr() == Arc::as_ptr(cluster));
+        let at = known.unwrap_or_else(|| {
+            self.0.retain(|(known, _)| known.strong_count() != 0);
+            self.0.push((Arc::downgrade(cluster), Rc::default()));
             self.0.len() - 1
         });
         &self.0[at].1
@@ -104,7 +102,8 @@ impl Agents {
 
 /// A job in one agent, for one shape.
 pub(crate) struct Bound {
-    job: u64,
+    /// Weak: it only names the job, and its address stays taken.
+    job: Weak<Inner>,
     shape: JobShape,
     roots: RootedTraceableBox<BoundRoots>,
     extra: Option<ParsedExtra>,
@@ -154,7 +153,7 @@ impl Agent {
     }
 
     /// Runs one call.
-    fn run(&mut self, job: &Inner, call: &JobCall<'_>) -> Result<(), JobError> {
+    fn run(&mut self, job: &Arc<Inner>, call: &JobCall<'_>) -> Result<(), JobError> {
         if !self.host.is_here() {
             return Err(JobError::Load("the lane left the thread of its agent".into()));
         }
@@ -209,11 +208,11 @@ unsafe fn bind<'a>(
     cx: &mut JSContext,
     roots: &Roots,
     all: &'a mut Vec<Bound>,
-    job: &Inner,
+    job: &Arc<Inner>,
     shape: &JobShape,
 ) -> Result<&'a mut Bound, JobError> {
     // Shapes are compared, not their addresses: an address may be another shape's by now.
-    if let Some(at) = all.iter().position(|bound| bound.job == job.id && bound.shape == *shape) {
+    if let Some(at) = all.iter().position(|bound| bound.job.as_ptr() == Arc::as_ptr(job) && bound.shape == *shape) {
         return Ok(&mut all[at]);
     }
     // SAFETY: as the caller answers; values are rooted.
@@ -235,8 +234,9 @@ unsafe fn bind<'a>(
         invoke_root.invoke.set(invoke.get());
         invoke_root
     };
+    all.retain(|bound| bound.job.strong_count() != 0);
     all.push(Bound {
-        job: job.id,
+        job: Arc::downgrade(job),
         shape: shape.clone(),
         roots: invoke,
         extra: None,
@@ -331,13 +331,7 @@ impl Bound {
     }
 
     /// Calls the handler, with its arguments rooted, and drains what it enqueued.
-    fn call(
-        &self,
-        cx: &mut JSContext,
-        roots: &Roots,
-        call: &JobCall<'_>,
-        arguments: &[JSVal],
-    ) -> Result<(), Failure> {
+    fn call(&self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>, arguments: &[JSVal]) -> Result<(), Failure> {
         roots.call.set(ptr::from_ref(call).cast());
         // SAFETY: the context is in the agent's realm; values are rooted.
         let result = unsafe {
@@ -376,9 +370,8 @@ impl Bound {
 /// # Safety
 /// The agent is entered and the context in its realm.
 unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, JSVal>) -> Result<(), Failure> {
-    let error = |message: String| {
-        Err(Failure::Threw(Thrown { name: "TypeError".into(), message, stack: String::new() }))
-    };
+    let error =
+        |message: String| Err(Failure::Threw(Thrown { name: "TypeError".into(), message, stack: String::new() }));
     // SAFETY: as the caller answers; objects are rooted.
     unsafe {
         let raw = cx.raw_cx();
@@ -393,7 +386,7 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
                     state => {
                         glue::JS_GetPromiseResult(object.handle().into(), value.handle_mut().into());
                         if state == PromiseState::Rejected {
-                            return Err(Failure::Threw(roots.describe(cx, value.handle())));
+                            return Err(roots.rejection(cx, value.handle()));
                         }
                     }
                 }
@@ -403,7 +396,7 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
         if let Some(promise) = lost {
             object.set(promise);
             glue::JS_GetPromiseResult(object.handle().into(), value.handle_mut().into());
-            return Err(Failure::Threw(roots.describe(cx, value.handle())));
+            return Err(roots.rejection(cx, value.handle()));
         }
         if value.is_object() {
             let mut array = false;

@@ -48,9 +48,8 @@ impl<'a, 'r> Loan<'a, 'r> {
         debug_assert_eq!(lent.ptr.as_ptr().addr() % lent.scalar.size(), 0);
         // SAFETY: the context is alive and in a realm. The memory outlives the buffer's attachment: the caller keeps it
         // until the loan is dropped, which detaches the buffer.
-        let buffer = unsafe {
-            ja::NewArrayBufferWithUserOwnedContents(self.cx, lent.bytes(), lent.ptr.as_ptr().cast())
-        };
+        let buffer =
+            unsafe { ja::NewArrayBufferWithUserOwnedContents(self.cx, lent.bytes(), lent.ptr.as_ptr().cast()) };
         if buffer.is_null() {
             return buffer;
         }

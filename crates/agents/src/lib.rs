@@ -42,7 +42,8 @@
 //! ECMAScript with `Intl` and `Temporal`, ES modules (files named by relative or absolute paths: `.ts`, `.mts`, `.js`,
 //! `.mjs`, and `.json` with `{ type: "json" }`), `import()`, top-level `await`, `import.meta.url`, and a `console` of
 //! `debug`, `log`, `info`, `warn` and `error`. Types are erased in place, so errors name the line and column of the
-//! TypeScript; what cannot be erased (enums, namespaces, parameter properties, decorators) is refused.
+//! TypeScript; what cannot be erased (enums, namespaces, parameter properties, `<T>x` for `x as T`) is refused, and
+//! so are decorators, which the engine lacks.
 //!
 //! A job is a pure function of what it is given. `Math.random`, `Date.now`, `Date()`, `new Date()` without arguments,
 //! `Temporal.Now` and `Intl.DateTimeFormat` without a date throw. `WeakRef` and `FinalizationRegistry` are not there:

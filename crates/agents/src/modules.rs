@@ -15,17 +15,15 @@ use std::sync::Arc;
 
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::conversions::jsstr_to_string;
+use mozjs::gc::MutableHandleObject;
 use mozjs::jsapi as ja;
 use mozjs::jsapi::{Heap, JSObject, JSScript, ModuleType, PromiseState, Value};
 use mozjs::jsval::{Int32Value, JSVal, StringValue, UndefinedValue};
-use mozjs::gc::MutableHandleObject;
-use mozjs::rust::{
-    CompileOptionsWrapper, error_info_from_exception_stack, transform_str_to_source_text,
-};
+use mozjs::rust::{CompileOptionsWrapper, error_info_from_exception_stack, transform_str_to_source_text};
 use mozjs::{glue, rooted};
 
 use crate::AgentError;
-use crate::agent::{Failure, Roots, drain, guarded, take_failure, throw};
+use crate::agent::{Roots, drain, guarded, take_failure, throw};
 use crate::source::{self, Kind, Source};
 
 /// How many imports may load one inside the other: loading recurses on the native stack.
@@ -67,7 +65,7 @@ pub(crate) fn evaluate(
                 glue::JS_GetPromiseResult(promise.handle().into(), value.handle_mut().into());
                 let _ = ja::SetAnyPromiseIsHandled(raw, promise.handle().into());
                 roots.unhandled.borrow_mut().clear();
-                let described = || Failure::Threw(roots.describe(cx, value.handle())).into();
+                let described = || roots.rejection(cx, value.handle()).into();
                 return Err(roots.failure.take().unwrap_or_else(described));
             }
         }
@@ -91,7 +89,7 @@ pub(crate) fn evaluate(
                 glue::JS_GetPromiseResult(promise.handle().into(), value.handle_mut().into());
                 let _ = ja::SetAnyPromiseIsHandled(raw, promise.handle().into());
                 roots.unhandled.borrow_mut().clear();
-                return Err(Failure::Threw(roots.describe(cx, value.handle())).into());
+                return Err(roots.rejection(cx, value.handle()).into());
             }
         }
         namespace.set(ja::GetModuleNamespace(raw, module.handle().into()));
@@ -144,7 +142,9 @@ fn pending_syntax_error(cx: &mut JSContext, roots: &Roots, path: &Path) -> Agent
                 column: info.col,
                 message: info.message,
             },
-            None => AgentError::Syntax { path: path.to_owned(), line: 1, column: 1, message: "cannot be compiled".into() },
+            None => {
+                AgentError::Syntax { path: path.to_owned(), line: 1, column: 1, message: "cannot be compiled".into() }
+            }
         }
     }
 }
@@ -175,7 +175,8 @@ pub(crate) unsafe extern "C" fn load_hook(
                     rooted!(in(raw) let module = module);
                     if payload.get().is_object() {
                         rooted!(in(raw) let asked = payload.get().to_object());
-                        if ja::IsPromiseObject(asked.handle().into()) && !load_graph(cx, roots, module.handle().into()) {
+                        if ja::IsPromiseObject(asked.handle().into()) && !load_graph(cx, roots, module.handle().into())
+                        {
                             return ja::FinishLoadingImportedModuleFailedWithPendingException(raw, payload);
                         }
                     }

@@ -37,12 +37,13 @@
   defineProperty(Date, "length", { value: 7 });
   put(globalThis, "Date", Date);
 
-  if (globalThis.Temporal) {
-    for (const name of ownKeys(Temporal.Now)) {
-      if (typeof Temporal.Now[name] === "function") put(Temporal.Now, name, forbid(`Temporal.Now.${name}`, "clock"));
-    }
+  // These two are half of what it takes to make a realm. They cannot wait until somebody asks for them: the engine makes
+  // them behind a job's back, too.
+  const { Now } = Temporal;
+  for (const name of ownKeys(Now)) {
+    if (typeof Now[name] === "function") put(Now, name, forbid(`Temporal.Now.${name}`, "clock"));
   }
-  if (globalThis.Intl) {
+  {
     const format = Intl.DateTimeFormat.prototype;
     const noFormat = forbid("Intl.DateTimeFormat", "clock");
     const { get } = getOwnPropertyDescriptor(format, "format");

@@ -25,7 +25,7 @@ use swc_ts_fast_strip::{Mode, Options};
 use crate::AgentError;
 
 /// The largest source in bytes. Parsers do not poll for interrupts, so their input is bounded.
-const SOURCE_BYTES_MAX: usize = 16 << 20;
+const SOURCE_BYTES_MAX: u64 = 16 << 20;
 /// Stack of the thread that strips, in bytes. The stripper recurses once and more per nesting level and has no limit of
 /// its own; only pages that it touches are committed.
 const STRIP_STACK_BYTES: usize = 512 << 20;
@@ -72,8 +72,12 @@ impl Sources {
     /// Takes in a source that is no file, under the name that errors are to show.
     pub(crate) fn insert(&self, name: &Path, text: &str) -> Result<(), AgentError> {
         let source = Arc::new(prepare(name, text.to_owned())?);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), source);
-        Ok(())
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Agents may have compiled what is there.
+        match sources.entry(name.to_owned()).or_insert(source.clone()) {
+            known if known.text == source.text => Ok(()),
+            _ => Err(unreadable(name, "the cluster has another source of that name".into())),
+        }
     }
 }
 
@@ -116,8 +120,8 @@ fn read(path: &Path) -> Result<Source, AgentError> {
     if !size.is_file() {
         return Err(unreadable("not a file".into()));
     }
-    if size.len() > SOURCE_BYTES_MAX as u64 {
-        return Err(unreadable(format!("{} bytes, the limit is {SOURCE_BYTES_MAX}", size.len())));
+    if size.len() > SOURCE_BYTES_MAX {
+        return Err(unreadable(too_long(size.len())));
     }
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => AgentError::Missing { path: path.to_owned() },
@@ -128,8 +132,16 @@ fn read(path: &Path) -> Result<Source, AgentError> {
     prepare(path, text)
 }
 
+fn too_long(bytes: u64) -> String {
+    format!("{bytes} bytes, the limit is {SOURCE_BYTES_MAX}")
+}
+
 /// Makes a source of a text: its kind follows from the path's extension.
 fn prepare(path: &Path, mut text: String) -> Result<Source, AgentError> {
+    // A file may have grown since its size was read, and a text need not come from one.
+    if text.len() as u64 > SOURCE_BYTES_MAX {
+        return Err(unreadable(path, too_long(text.len() as u64)));
+    }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let (kind, typescript) = match extension {
         "js" | "mjs" => (Kind::Script, false),
@@ -171,8 +183,8 @@ fn strip_apart(path: &Path, text: String) -> Result<String, AgentError> {
 /// Removes the types of `text`; every line and column stays.
 fn strip(path: &Path, text: String) -> Result<String, AgentError> {
     let map = Lrc::new(SourceMap::default());
-    let first = Lrc::new(Mutex::new(None));
-    let handler = Handler::with_emitter(false, false, Box::new(First(first.clone())));
+    let first = First::default();
+    let handler = Handler::with_emitter(false, false, Box::new(first.clone()));
     let options = Options {
         module: Some(true),
         filename: Some(path.to_string_lossy().into_owned()),
@@ -181,8 +193,8 @@ fn strip(path: &Path, text: String) -> Result<String, AgentError> {
         ..Options::default()
     };
     swc_ts_fast_strip::operate(&map, &handler, text, options).map(|output| output.code).map_err(|error| {
-        let found = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (message, at) = found.unwrap_or_else(|| (error.message, None));
+        let found = first.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (message, at) = found.unwrap_or((error.message, None));
         let (line, column) = at.map_or((1, 1), |at| position(&map, at));
         AgentError::Syntax { path: path.to_owned(), line, column, message }
     })
@@ -230,8 +242,11 @@ fn too_deep(text: &str) -> Option<(u32, u32)> {
     None
 }
 
-/// Keeps the first error that the stripper reports.
-struct First(Lrc<Mutex<Option<(String, Option<BytePos>)>>>);
+/// Keeps the first error that the stripper reports: what and where.
+#[derive(Clone, Default)]
+struct First(Lrc<Mutex<Option<Report>>>);
+
+type Report = (String, Option<BytePos>);
 
 impl Emitter for First {
     fn emit(&mut self, diagnostic: &mut DiagnosticBuilder<'_>) {
@@ -242,9 +257,9 @@ impl Emitter for First {
     }
 }
 
-/// The `file:` URL of an absolute path, with every byte outside the path characters of a URL escaped.
+/// The `file:` URL of an absolute path, or a `source:` URL, with every byte outside the path characters of a URL escaped.
 fn file_url(path: &Path) -> String {
-    let mut url = String::from("file://");
+    let mut url = String::from(if path.is_absolute() { "file://" } else { "source:" });
     for &byte in path.as_os_str().as_encoded_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
             url.push(byte as char);

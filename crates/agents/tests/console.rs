@@ -14,7 +14,12 @@ fn printed(text: &str) -> Vec<(Level, String)> {
     let sink = lines.clone();
     cluster.set_console(move |level, text| sink.lock().unwrap().push((level, text.to_owned())));
     let job = cluster.job(files.path("a.ts")).unwrap();
-    on_lane(|lane| World::new(3).component(1, "P", peristyle_jobs::Access::Write, &[("x", peristyle_layout::Scalar::F32)]).run(lane, &job)).unwrap();
+    on_lane(|lane| {
+        World::new(3)
+            .component(1, "P", peristyle_jobs::Access::Write, &[("x", peristyle_layout::Scalar::F32)])
+            .run(lane, &job)
+    })
+    .unwrap();
     std::mem::take(&mut lines.lock().unwrap())
 }
 
@@ -24,7 +29,14 @@ fn every_level_reaches_the_sink() {
         "console.log('once a lane');
          export function handle() { console.debug('a'); console.log('b'); console.info('c'); console.warn('d'); console.error('e'); }",
     );
-    let want = [(Level::Log, "once a lane"), (Level::Debug, "a"), (Level::Log, "b"), (Level::Info, "c"), (Level::Warn, "d"), (Level::Error, "e")];
+    let want = [
+        (Level::Log, "once a lane"),
+        (Level::Debug, "a"),
+        (Level::Log, "b"),
+        (Level::Info, "c"),
+        (Level::Warn, "d"),
+        (Level::Error, "e"),
+    ];
     assert_eq!(lines, want.map(|(level, text)| (level, text.to_owned())));
 }
 
@@ -38,12 +50,21 @@ fn values_are_shown() {
         ("new Map([['a', { b: 1 }]]), new Set([1, 'x'])", "Map(1) { \"a\" => { b: 1 } } Set(2) { 1, \"x\" }"),
         ("snap.comps.P.fields.x, new Uint8Array(101)", ""),
         ("class A { x = 1; #y = 2; get z() { return 1; } }", "[Function: A]"),
-        ("new (class Point { x = 1 })(), () => {}, function named() {}", "Point { x: 1 } [Function: (anonymous)] [Function: named]"),
+        (
+            "new (class Point { x = 1 })(), () => {}, function named() {}",
+            "Point { x: 1 } [Function: (anonymous)] [Function: named]",
+        ),
         ("{ get a() { throw 1; } }", "{ a: [Getter] }"),
         ("(() => { const a = { }; a.self = a; return a; })()", "{ self: [Circular] }"),
-        ("'%s is %d of %i, %f%% %j %o %c.', 'x', 1.5, 2.7, '3.5', { a: 1 }, 'q', 'css', 'rest'", "x is 1.5 of 2, 3.5% {\"a\":1} \"q\" . rest"),
+        (
+            "'%s is %d of %i, %f%% %j %o %c.', 'x', 1.5, 2.7, '3.5', { a: 1 }, 'q', 'css', 'rest'",
+            "x is 1.5 of 2, 3.5% {\"a\":1} \"q\" . rest",
+        ),
         ("'100%', 1, '%s'", "100% 1 %s"),
-        ("new Date(0), /a/g, Symbol('s'), Promise.resolve(1), new ArrayBuffer(3)", "1970-01-01T00:00:00.000Z /a/g Symbol(s) Promise {} ArrayBuffer { byteLength: 3 }"),
+        (
+            "new Date(0), /a/g, Symbol('s'), Promise.resolve(1), new ArrayBuffer(3)",
+            "1970-01-01T00:00:00.000Z /a/g Symbol(s) Promise {} ArrayBuffer { byteLength: 3 }",
+        ),
         ("new Proxy({}, { getPrototypeOf() { throw 1; } })", "[cannot be shown]"),
         ("'ü€🦀', '\\ud800', 'a\\0b'", "ü€🦀 \u{fffd} a\0b"),
     ];
@@ -56,7 +77,10 @@ fn values_are_shown() {
         }
     }
     let views = &lines[5].1;
-    assert!(views.starts_with("Float32Array(3) [0, 0, 0] Uint8Array(101) [0, 0,") && views.ends_with("… 1 more]"), "{views}");
+    assert!(
+        views.starts_with("Float32Array(3) [0, 0, 0] Uint8Array(101) [0, 0,") && views.ends_with("… 1 more]"),
+        "{views}"
+    );
     assert!(lines[3].1.starts_with("[1, <empty>, \"a\", { b: [{ c: "), "{}", lines[3].1);
 }
 
@@ -69,7 +93,11 @@ fn errors_show_their_stack_and_much_is_cut() {
            console.log(Array.from({ length: 1000 }, () => Array.from({ length: 1000 }, () => ({ deep: [1, 2, 3] }))));
          }",
     );
-    assert!(lines[0].1.starts_with("TypeError: bad\n    at handle (/") && lines[0].1.ends_with("a.ts:2:26) 1"), "{}", lines[0].1);
+    assert!(
+        lines[0].1.starts_with("TypeError: bad\n    at handle (/") && lines[0].1.ends_with("a.ts:2:26) 1"),
+        "{}",
+        lines[0].1
+    );
     assert!(lines[1].1.len() < 20_000 && lines[2].1.len() < 20_000);
 }
 

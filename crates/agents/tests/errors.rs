@@ -35,7 +35,11 @@ fn whatever_is_thrown_is_told() {
         ("Symbol('s')", "symbol", "uncaught Symbol(s)"),
         ("7n", "bigint", "uncaught 7n"),
         ("Object.create(null)", "object", "uncaught [Object: null prototype] {}"),
-        ("{ get name() { throw 1; }, toString() { throw 2; } }", "object", "uncaught { name: [Getter], toString: [Function: toString] }"),
+        (
+            "{ get name() { throw 1; }, toString() { throw 2; } }",
+            "object",
+            "uncaught { name: [Getter], toString: [Function: toString] }",
+        ),
         ("new Proxy({}, { get() { throw 1; }, ownKeys() { throw 1; } })", "object", "uncaught [cannot be shown]"),
         ("new Proxy({}, { getPrototypeOf() { throw 1; } })", "Error", "its properties throw"),
         ("Object.assign(new Error('m'), { name: 'Mine' })", "Mine", "m"),
@@ -68,7 +72,8 @@ fn a_failed_call_leaves_the_agent_as_it_was() {
 
 #[test]
 fn async_handlers_settle_within_the_call() {
-    let mut world = World::new(1).component(1, "P", peristyle_jobs::Access::Write, &[("x", peristyle_layout::Scalar::F32)]);
+    let mut world =
+        World::new(1).component(1, "P", peristyle_jobs::Access::Write, &[("x", peristyle_layout::Scalar::F32)]);
     let text = "
         const step = async (n) => { if (n === 0) return 1; await null; return step(n - 1); };
         export async function handle({ snap }) {
@@ -99,15 +104,15 @@ fn a_rejection_that_nobody_handles_fails_the_call() {
     });
     let text = "export async function handle() { const p = Promise.reject(1); await 0; await p.catch(() => {}); }";
     run_once(text, &mut World::new(1)).unwrap();
-    assert_eq!(threw(run_once("export const handle = () => { Promise.reject(7); throw 8; }", &mut World::new(1))).1, "uncaught 8");
+    assert_eq!(
+        threw(run_once("export const handle = () => { Promise.reject(7); throw 8; }", &mut World::new(1))).1,
+        "uncaught 8"
+    );
 }
 
 #[test]
 fn patches_are_not_ignored_in_silence() {
-    for text in [
-        "export const handle = () => [{ op: 'destroy' }];",
-        "export const handle = async () => [1];",
-    ] {
+    for text in ["export const handle = () => [{ op: 'destroy' }];", "export const handle = async () => [1];"] {
         let (_, message, _) = threw(run_once(text, &mut World::new(1)));
         assert!(message.contains("patches"), "{message}");
     }

@@ -17,9 +17,12 @@ const MOVE: &str = "
     }";
 
 fn moving(rows: usize) -> World {
-    let mut world = World::new(rows)
-        .component(3, "Position", Write, &[("x", Scalar::F32)])
-        .component(7, "Velocity", Read, &[("x", Scalar::F32)]);
+    let mut world = World::new(rows).component(3, "Position", Write, &[("x", Scalar::F32)]).component(
+        7,
+        "Velocity",
+        Read,
+        &[("x", Scalar::F32)],
+    );
     world.columns[0].get_mut::<f32>().iter_mut().enumerate().for_each(|(at, x)| *x = at as f32);
     world.columns[1].get_mut::<f32>().fill(4.0);
     world
@@ -126,7 +129,8 @@ fn views_are_taken_back_after_a_throw_and_after_a_stop() {
           if (count === 2) for (;;) { Promise.resolve().then(() => { kept[0] = 1000; }); if (!kept.length) break; }
         }";
     let files = Files::with(&[("test.job.ts", text)]);
-    let limits = peristyle_agents::Limits { call_time: Some(std::time::Duration::from_millis(50)), ..Default::default() };
+    let limits =
+        peristyle_agents::Limits { call_time: Some(std::time::Duration::from_millis(50)), ..Default::default() };
     let cluster = Cluster::with_limits(limits).unwrap();
     let job = cluster.job(files.path("test.job.ts")).unwrap();
     let mut world = moving(64);
@@ -271,8 +275,11 @@ fn resources_are_lent_too_also_when_empty() {
 
 #[test]
 fn a_call_without_rows_or_components_runs() {
-    run_once("export default ({ snap }) => { if (snap.rows !== 0 || snap.eids.length !== 0) throw 1; }", &mut World::new(0))
-        .unwrap();
+    run_once(
+        "export default ({ snap }) => { if (snap.rows !== 0 || snap.eids.length !== 0) throw 1; }",
+        &mut World::new(0),
+    )
+    .unwrap();
     let mut world = World::new(0).component(1, "P", Write, &[("x", Scalar::F32), ("b", Scalar::U64)]).despawns();
     run_once("export default ({ snap }) => { if (snap.comps.P.fields.b.length) throw 1; }", &mut world).unwrap();
 }

@@ -9,7 +9,7 @@ use std::thread;
 
 use peristyle_agents::{Cluster, JsJob};
 use peristyle_jobs::Access::Write;
-use peristyle_jobs::{JobRunner, Lane, Pool, Work};
+use peristyle_jobs::{Lane, Pool, Work};
 use peristyle_layout::Scalar;
 use support::{Files, World, job_of, on_lane};
 
@@ -144,9 +144,15 @@ fn end() {
 
 #[test]
 fn processes_end_well_however_they_end() {
-    for (way, code) in
-        [("tidy", 0), ("leak", 0), ("exit", 7), ("exit-other", 7), ("exit-running", 7), ("leak-running", 0), ("panic", 101)]
-    {
+    for (way, code) in [
+        ("tidy", 0),
+        ("leak", 0),
+        ("exit", 7),
+        ("exit-other", 7),
+        ("exit-running", 7),
+        ("leak-running", 0),
+        ("panic", 101),
+    ] {
         for threads in ["1", "2"] {
             for _ in 0..5 {
                 let output = Command::new(std::env::current_exe().unwrap())
@@ -155,7 +161,12 @@ fn processes_end_well_however_they_end() {
                     .output()
                     .unwrap();
                 let text = String::from_utf8_lossy(&output.stdout);
-                assert_eq!(output.status.code(), Some(code), "{way}: {text} {}", String::from_utf8_lossy(&output.stderr));
+                assert_eq!(
+                    output.status.code(),
+                    Some(code),
+                    "{way}: {text} {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 assert!(text.contains("before the end"), "{way}: {text}");
             }
         }

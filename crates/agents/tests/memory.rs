@@ -13,6 +13,7 @@ use support::{World, job_of, on_lane};
 fn memory_stays_where_it_is() {
     a_million_views_leave_the_memory_as_it_was();
     many_agents_in_turn_leave_nothing_behind();
+    many_clusters_in_turn_on_one_lane_leave_nothing_behind();
 }
 
 fn world() -> World {
@@ -48,3 +49,15 @@ fn resident_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+fn many_clusters_in_turn_on_one_lane_leave_nothing_behind() {
+    on_lane(|lane| {
+        let mut one = || {
+            let (_files, _cluster, job) = job_of("export function handle() {}");
+            job.unwrap().prepare(lane).unwrap();
+        };
+        (0..30).for_each(|_| one());
+        let before = resident_kib();
+        (0..90).for_each(|_| one());
+        assert!(resident_kib() < before + 12 * 1024, "{before} KiB became {}", resident_kib());
+    });
+}

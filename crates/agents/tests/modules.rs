@@ -36,7 +36,8 @@ fn both_kinds_of_export_and_all_kinds_of_file() {
             assert_eq!(value(&[(name, &format!("{export} {{ snap.comps.Out.fields.x[0] = 3; }}"))]), 3.0);
         }
     }
-    let both = "export default () => { throw 1; }; export const handle = ({ snap }) => { snap.comps.Out.fields.x[0] = 4; };";
+    let both =
+        "export default () => { throw 1; }; export const handle = ({ snap }) => { snap.comps.Out.fields.x[0] = 4; };";
     assert_eq!(value(&[("a.js", both)]), 4.0, "handle comes first");
 }
 
@@ -102,11 +103,13 @@ fn syntax_errors_stand_where_they_are_in_the_typescript() {
         ("a.ts", "export function handle(): void {\n  const x = ;\n}", (2, 13)),
         ("a.ts", "const a = 1;\n/* 🦀 */ enum E { A }\n", (2, 10)),
         ("a.ts", "namespace N { export const x = 1 }", (1, 1)),
+        ("a.ts", "const a = <any>1;", (1, 11)),
+        ("a.ts", "const d = (a: any) => a;\n@d class A {}", (2, 1)),
         ("a.ts", "class A { constructor(public x: number) {} }", (1, 30)),
         // Found by the engine.
         ("a.js", "\n  let x = ;", (2, 11)),
         ("a.ts", "type T = string;\nlet a: T; /* 🦀 */ let a: T;", (2, 24)),
-        ("a.json.js", "{ \"a\": }", (1, 8)),
+        ("a.json.js", "{ \"a\": }", (1, 6)),
     ] {
         match refused(&[(name, text)]) {
             AgentError::Syntax { path, line, column, message } => {
@@ -121,7 +124,8 @@ fn syntax_errors_stand_where_they_are_in_the_typescript() {
     assert!(error.contains("/b.ts:2:1: ") && error.contains("enum"), "{error}");
     let error = refused(&[("a.ts", "import './b.js'; export default () => {};"), ("b.js", "\n\n let")]).to_string();
     assert!(error.contains("/b.js:3:"), "{error}");
-    let error = refused(&[("a.ts", "import b from './b.json' with { type: 'json' };"), ("b.json", "[1,\n ]")]).to_string();
+    let error =
+        refused(&[("a.ts", "import b from './b.json' with { type: 'json' };"), ("b.json", "[1,\n ]")]).to_string();
     assert!(error.contains("/b.json:"), "{error}");
     let error = refused(&[("a.ts", "\nimport { missing } from './b.ts';"), ("b.ts", "export const b = 1;")]);
     match error {
@@ -132,7 +136,8 @@ fn syntax_errors_stand_where_they_are_in_the_typescript() {
 
 #[test]
 fn imports_that_cannot_be_had_say_who_wanted_what() {
-    let with = |import: &str| refused(&[("dir/a.ts", import), ("dir/b.ts", ""), ("dir/c.json", "1"), ("dir/d.txt", "")]);
+    let with =
+        |import: &str| refused(&[("dir/a.ts", import), ("dir/b.ts", ""), ("dir/c.json", "1"), ("dir/d.txt", "")]);
     for (import, specifier, says) in [
         ("\n  import './nowhere.ts';", "./nowhere.ts", "no such file"),
         ("\n  import 'lodash';", "lodash", "packages"),
@@ -150,7 +155,8 @@ fn imports_that_cannot_be_had_say_who_wanted_what() {
     }
     assert!(matches!(with("import './d.txt'"), AgentError::Unreadable { .. }));
     // In the middle of a graph.
-    let error = refused(&[("a.ts", "import './b.ts';"), ("b.ts", "import './c';"), ("c.ts", "import 'd';")]).to_string();
+    let error =
+        refused(&[("a.ts", "import './b.ts';"), ("b.ts", "import './c';"), ("c.ts", "import 'd';")]).to_string();
     assert!(error.contains("/c.ts:1:") && error.contains("\"d\""), "{error}");
 }
 
@@ -173,7 +179,9 @@ fn imports_that_fail_at_run_time_are_thrown() {
     let job = Cluster::new().unwrap().job(dir.path("a.ts")).unwrap();
     let (_, message, stack) = threw(on_lane(|lane| out().run(lane, &job)));
     let lines: Vec<_> = message.lines().collect();
-    for (line, says) in lines.iter().zip(["no such file", "packages", "enum", "SyntaxError", "SyntaxError", "SyntaxError"]) {
+    for (line, says) in
+        lines.iter().zip(["no such file", "packages", "enum", "bad.js:1:5", "SyntaxError", "bad.js:1:5"])
+    {
         assert!(line.contains(says), "{line} / {says}");
     }
     assert_eq!(lines.len(), 6);
@@ -195,7 +203,13 @@ fn long_chains_of_imports_load_or_are_refused() {
 
 #[test]
 fn a_module_without_a_handler_is_refused() {
-    for text in ["", "export const handle = 1;", "export default {};", "function handle() {}", "export { handle as other }; const handle = () => {};"] {
+    for text in [
+        "",
+        "export const handle = 1;",
+        "export default {};",
+        "function handle() {}",
+        "export { handle as other }; const handle = () => {};",
+    ] {
         match refused(&[("a.ts", text)]) {
             AgentError::NoHandle { path } => assert_eq!(file_name(&path), "a.ts"),
             other => panic!("{text:?}: {other:?}"),
@@ -246,10 +260,37 @@ fn a_cluster_reads_a_file_once() {
 }
 
 #[test]
+fn a_source_need_not_be_a_file() {
+    let cluster = Cluster::new().unwrap();
+    let text = "type T = 1;\nexport default ({ snap }) => { if (snap.rows) throw new Error(import.meta.url); };";
+    let job = cluster.job_from_source("my jobs/fly.job.ts", text).unwrap();
+    let (_, message, stack) = threw(on_lane(|lane| out().run(lane, &job)));
+    assert_eq!(message, "source:my%20jobs/fly.job.ts");
+    assert!(stack.contains("my jobs/fly.job.ts:2:"), "{stack}");
+    assert_eq!((job.name(), job.path().to_str()), ("fly.job.ts", Some("my jobs/fly.job.ts")));
+    // The same text again is the same source; another one would not be what agents compiled.
+    assert!(cluster.job_from_source("my jobs/fly.job.ts", text).is_ok());
+    let other = cluster.job_from_source("my jobs/fly.job.ts", "export default () => {};");
+    assert!(matches!(other, Err(AgentError::Unreadable { .. })), "{other:?}");
+    match cluster.job_from_source("broken.job.ts", "\nenum E {}") {
+        Err(AgentError::Syntax { path, line: 2, column: 1, .. }) => assert_eq!(path.to_str(), Some("broken.job.ts")),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(cluster.job_from_source("x", ""), Err(AgentError::Unreadable { .. })));
+    match cluster.job_from_source("imports.ts", "import './nowhere.ts'") {
+        Err(AgentError::Import { specifier, .. }) => assert_eq!(specifier, "./nowhere.ts"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn modules_are_instances_of_an_agent_shared_by_its_jobs() {
     let dir = Files::with(&[
         ("count.ts", "export const state = { count: 0 };"),
-        ("a.ts", "import { state } from './count.ts'; export default ({ snap }) => { snap.comps.Out.fields.x[0] = ++state.count; };"),
+        (
+            "a.ts",
+            "import { state } from './count.ts'; export default ({ snap }) => { snap.comps.Out.fields.x[0] = ++state.count; };",
+        ),
         ("b.ts", "export { default } from './a.ts';"),
     ]);
     let cluster = Cluster::new().unwrap();

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use peristyle_agents::{AgentError, Cluster, JsJob};
 use peristyle_jobs::{
-    Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent, Pool,
-    ResourceShape,
+    Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent,
+    Pool, ResourceShape,
 };
 use peristyle_layout::{Entity, Field, Scalar};
 
@@ -51,9 +51,12 @@ impl Drop for Files {
     }
 }
 
-/// Memory of one column, aligned for every scalar.
+/// Memory of one column: on a cache line of its own, and at another offset in its page than the columns made before it,
+/// as in a chunk.
 pub struct Column {
     memory: Vec<u64>,
+    /// First word in use.
+    first: usize,
     len: usize,
     pub scalar: Scalar,
 }
@@ -65,23 +68,32 @@ elements!(f32 f64 i8 u8 i16 u16 i32 u32 i64 u64);
 
 impl Column {
     pub fn new(scalar: Scalar, len: usize) -> Column {
-        Column { memory: vec![0; (len * scalar.size()).div_ceil(8)], len, scalar }
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let memory = vec![0u64; (len * scalar.size()).div_ceil(8) + 2 * 4096 / 8];
+        let page = memory.as_ptr().addr().next_multiple_of(4096);
+        let stagger = COUNT.fetch_add(1, Ordering::Relaxed) as usize * 320 % 4096;
+        let first = (page + stagger - memory.as_ptr().addr()) / 8;
+        Column { memory, first, len, scalar }
     }
 
     pub fn get<T: Element>(&self) -> &[T] {
         assert_eq!(size_of::<T>(), self.scalar.size());
         // SAFETY: the memory holds `len` elements of that size, aligned to 8; every bit pattern is a `T`.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory[self.first..].as_ptr().cast(), self.len) }
     }
 
     pub fn get_mut<T: Element>(&mut self) -> &mut [T] {
         assert_eq!(size_of::<T>(), self.scalar.size());
         // SAFETY: as in `get`.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory[self.first..].as_mut_ptr().cast(), self.len) }
     }
 
     pub fn lend(&mut self) -> Lent {
-        Lent { ptr: NonNull::new(self.memory.as_mut_ptr().cast()).unwrap(), len: self.len as u32, scalar: self.scalar }
+        Lent {
+            ptr: NonNull::new(self.memory[self.first..].as_mut_ptr().cast()).unwrap(),
+            len: self.len as u32,
+            scalar: self.scalar,
+        }
     }
 
     fn part(&mut self, first: usize, len: usize) -> Lent {

@@ -2,6 +2,8 @@
 //!
 //! Each is a list of named steps, run in order until one fails; a table at the end says how long each took.
 
+mod engine;
+
 use std::{
     env,
     path::PathBuf,
@@ -9,16 +11,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One command of a job.
+/// One step of a job.
 struct Step {
     name: &'static str,
-    command: Command,
+    action: Action,
+}
+
+enum Action {
+    Run(Command),
+    Check(fn() -> bool),
 }
 
 fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
-    Step { name, command }
+    Step { name, action: Action::Run(command) }
 }
 
 fn cargo(name: &'static str, arguments: &[&str]) -> Step {
@@ -27,18 +34,38 @@ fn cargo(name: &'static str, arguments: &[&str]) -> Step {
 
 impl Step {
     /// In a folder below the root.
-    fn within(mut self, folder: &str) -> Step {
-        self.command.current_dir(root().join(folder));
+    fn within(self, folder: &str) -> Step {
+        self.with(|command| command.current_dir(root().join(folder)))
+    }
+
+    fn env(self, key: &str, value: &str) -> Step {
+        self.with(|command| command.env(key, value))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Command) -> &mut Command) -> Step {
+        if let Action::Run(command) = &mut self.action {
+            change(command);
+        }
         self
     }
 
-    fn env(mut self, key: &str, value: &str) -> Step {
-        self.command.env(key, value);
-        self
+    /// Whether it succeeded.
+    fn run(self) -> bool {
+        match self.action {
+            Action::Check(check) => check(),
+            Action::Run(mut command) => match command.status() {
+                Ok(status) => status.success(),
+                Err(error) => {
+                    eprintln!("cannot start {:?}: {error}", command.get_program());
+                    false
+                }
+            },
+        }
     }
 }
 
-fn root() -> PathBuf {
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
     // Cargo sets this when it builds; a binary started from elsewhere still finds its sources.
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -71,10 +98,11 @@ fn fmt(arguments: &[&str]) -> Vec<Step> {
     vec![cargo("format", arguments), cargo("format of the peers' bench", arguments).within("bench/peers")]
 }
 
-/// What CI runs. Slow things first that fail fast: format, then lints, then tests.
+/// What CI runs, in the order in which it fails fastest.
 fn test() -> Vec<Step> {
     let mut steps = fmt(&["fmt", "--all", "--check"]);
     steps.extend([
+        Step { name: "one engine", action: Action::Check(engine::is_built_once) },
         cargo("build", &["build", "--workspace", "--all-targets"]),
         cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         cargo("tests", &["test", "--workspace", "--all-targets"]),
@@ -90,9 +118,7 @@ fn bench(words: &[String]) -> Vec<Step> {
     let with_words = |arguments: &[&'static str]| -> Vec<String> {
         arguments.iter().copied().chain(words.iter().copied()).map(str::to_owned).collect()
     };
-    let as_step = |name, arguments: Vec<String>| {
-        cargo(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    };
+    let as_step = |name, arguments: Vec<String>| cargo(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     vec![
         as_step("against peers", with_words(&["run", "--quiet", "--"])).within("bench/peers"),
         as_step("of our own", with_words(&["run", "--quiet", "-p", "peristyle-bench", "--"])),
@@ -100,8 +126,14 @@ fn bench(words: &[String]) -> Vec<Step> {
 }
 
 /// The crates that hold unsafe code and no foreign code.
-const CORE: [&str; 6] =
-    ["peristyle-layout", "peristyle-memory", "peristyle-timeline", "peristyle-world", "peristyle-jobs", "peristyle-schedule"];
+const CORE: [&str; 6] = [
+    "peristyle-layout",
+    "peristyle-memory",
+    "peristyle-timeline",
+    "peristyle-world",
+    "peristyle-jobs",
+    "peristyle-schedule",
+];
 
 /// What takes too long, or needs other flags than the one profile.
 fn check(names: &[String]) -> Option<Vec<Step>> {
@@ -142,16 +174,11 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
 
 fn run(job: &str, steps: Vec<Step>) -> ExitCode {
     let mut times: Vec<(&str, Duration, bool)> = Vec::new();
-    for Step { name, mut command } in steps {
+    for step in steps {
+        let name = step.name;
         eprintln!("x {job}: {name}");
         let began = Instant::now();
-        let passed = match command.status() {
-            Ok(status) => status.success(),
-            Err(error) => {
-                eprintln!("x {job}: cannot start {:?}: {error}", command.get_program());
-                false
-            }
-        };
+        let passed = step.run();
         times.push((name, began.elapsed(), passed));
         if !passed {
             break;

@@ -13,6 +13,7 @@ use std::{
 use clap::Args;
 use rustix::process::{Resource, getrlimit};
 
+use peristyle_agents::Cluster;
 use peristyle_sky::DataFiles;
 
 use crate::data_dir;
@@ -45,6 +46,7 @@ impl Doctor {
             huge_pages(),
             address_space(),
             overcommit(),
+            engine(),
             data(self.data),
             program("node", "Node", "the JavaScript packages; install Node 20 or newer, such as Debian's nodejs"),
             program("npm", "npm", "fetching the data by `./x setup`; it comes with Node, or as Debian's npm"),
@@ -110,6 +112,15 @@ fn cores() -> Check {
         Ok(count) if count.get() > 1 => Check::ok("cores", count.to_string()),
         Ok(_) => Check::slow("cores", "1; jobs run one after another"),
         Err(error) => Check::slow("cores", format!("the system does not say ({error}); `--workers N` sets the pool")),
+    }
+}
+
+/// Starts the engine and loads a job, as a run does.
+fn engine() -> Check {
+    let source = "export function handle({ snap }: { snap: unknown }): void { void snap; }";
+    match Cluster::new().and_then(|cluster| cluster.job_from_source("doctor.job.ts", source)) {
+        Ok(_) => Check::ok("engine", "SpiderMonkey starts and loads a TypeScript job"),
+        Err(error) => Check::missing("engine", format!("{error}; `--job rust` does without")),
     }
 }
 

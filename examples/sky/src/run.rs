@@ -94,6 +94,9 @@ impl<'a> Run<'a> {
                 self.wait_for_next_tick();
             }
         }
+        if self.failures > 0 {
+            hooks.warn(&format!("{} calls of the job failed in {} ticks", self.failures, self.meter.ticks()));
+        }
         Ok(())
     }
 

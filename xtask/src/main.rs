@@ -77,21 +77,17 @@ fn main() -> ExitCode {
         None => ("", &arguments[..]),
     };
     let steps = match job {
-        "test" => test(),
+        "test" => Some(test()),
         "bench" => bench(rest),
-        "check" => match check(rest) {
-            Some(steps) => steps,
-            None => return usage(),
-        },
-        "fmt" => fmt(&["fmt", "--all"]),
-        _ => return usage(),
+        "check" => check(rest),
+        "fmt" => Some(fmt(&["fmt", "--all"])),
+        _ => None,
+    };
+    let Some(steps) = steps else {
+        eprintln!("usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random] | fmt");
+        return ExitCode::from(2);
     };
     run(job, steps)
-}
-
-fn usage() -> ExitCode {
-    eprintln!("usage: ./x test | bench [question ...] | check [asan | loom | random] | fmt");
-    ExitCode::from(2)
 }
 
 fn fmt(arguments: &[&str]) -> Vec<Step> {
@@ -112,17 +108,24 @@ fn test() -> Vec<Step> {
     steps
 }
 
-/// Ours, the peers and the hand-written limit side by side. Words choose questions by name.
-fn bench(words: &[String]) -> Vec<Step> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let with_words = |arguments: &[&'static str]| -> Vec<String> {
-        arguments.iter().copied().chain(words.iter().copied()).map(str::to_owned).collect()
-    };
-    let as_step = |name, arguments: Vec<String>| cargo(name, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    vec![
-        as_step("against peers", with_words(&["run", "--quiet", "--"])).within("bench/peers"),
-        as_step("of our own", with_words(&["run", "--quiet", "-p", "peristyle-bench", "--"])),
-    ]
+/// Ours, the peers and the hand-written limit side by side: all, or one of them.
+fn bench(names: &[String]) -> Option<Vec<Step>> {
+    let own = |name, bin| (bin, cargo(name, &["run", "--quiet", "-p", "peristyle-bench", "--bin", bin]));
+    let all = [
+        ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
+        own("frames on one and on two lanes", "schedule"),
+        own("jobs in TypeScript", "javascript"),
+    ];
+    choose(all, names)
+}
+
+/// The steps of those names, or all; none if a name is unknown.
+fn choose<const N: usize>(all: [(&str, Step); N], names: &[String]) -> Option<Vec<Step>> {
+    if names.iter().any(|name| !all.iter().any(|(known, _)| known == name)) {
+        return None;
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    Some(all.into_iter().filter(|(name, _)| wanted(name)).map(|(_, step)| step).collect())
 }
 
 /// The crates that hold unsafe code and no foreign code.
@@ -164,12 +167,7 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
         arguments.extend(&packages);
         cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000")
     };
-    let all = [("asan", asan), ("loom", loom), ("random", random)];
-    if names.iter().any(|name| !all.iter().any(|(known, _)| known == name)) {
-        return None;
-    }
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    Some(all.into_iter().filter(|(name, _)| wanted(name)).map(|(_, step)| step).collect())
+    choose([("asan", asan), ("loom", loom), ("random", random)], names)
 }
 
 fn run(job: &str, steps: Vec<Step>) -> ExitCode {

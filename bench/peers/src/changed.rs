@@ -461,6 +461,7 @@ impl Tracked for Flecs {
 struct Own {
     world: peristyle_world::World,
     entities: Vec<peristyle_world::Entity>,
+    picked: Vec<peristyle_world::Entity>,
     changed: peristyle_world::Query<&'static Position, peristyle_world::Changed<Position>>,
     position: peristyle_world::Prepared<Position>,
 }
@@ -472,15 +473,17 @@ impl Tracked for Own {
     fn new(rows: usize) -> Self {
         let (mut world, entities) = worlds::own(rows);
         let (changed, position) = (world.query_filtered(), world.prepare());
-        Self { world, entities, changed, position }
+        Self { world, entities, picked: Vec::new(), changed, position }
     }
 
     fn write(&mut self, rows: &[u32]) {
-        for &row in rows {
-            if let Ok(p) = self.position.get_mut(&mut self.world, self.entities[row as usize]) {
+        self.picked.clear();
+        self.picked.extend(rows.iter().map(|&row| self.entities[row as usize]));
+        self.position.get_each_mut(&mut self.world, &self.picked, |_, p| {
+            if let Some(p) = p {
                 *p.x += 1.0;
             }
-        }
+        });
     }
 
     fn find(&mut self) -> (u64, f64) {

@@ -1,7 +1,16 @@
 //! The rows that every contestant starts from: two components of two `f32` each, and one to add and remove.
 
 /// Where an entity is. 8 bytes, also the value that is tracked, read and set at random.
-#[derive(Clone, Copy, Debug, Default, PartialEq, bevy_ecs::component::Component, flecs_ecs::macros::Component, peristyle_world::Component)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    bevy_ecs::component::Component,
+    flecs_ecs::macros::Component,
+    peristyle_world::Component,
+)]
 pub struct Position {
     /// First coordinate.
     pub x: f32,
@@ -10,7 +19,16 @@ pub struct Position {
 }
 
 /// How much a position moves per unit of time. 8 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, bevy_ecs::component::Component, flecs_ecs::macros::Component, peristyle_world::Component)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    bevy_ecs::component::Component,
+    flecs_ecs::macros::Component,
+    peristyle_world::Component,
+)]
 pub struct Velocity {
     /// Change of the first coordinate.
     pub x: f32,
@@ -19,7 +37,16 @@ pub struct Velocity {
 }
 
 /// The component that is added and removed. 4 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, bevy_ecs::component::Component, flecs_ecs::macros::Component, peristyle_world::Component)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    bevy_ecs::component::Component,
+    flecs_ecs::macros::Component,
+    peristyle_world::Component,
+)]
 pub struct Mass(
     /// Its only field.
     pub f32,

@@ -95,6 +95,11 @@ fn get() -> Question {
             reads(Role::Own, "peristyle: Prepared::get", Own::new, |o| {
                 o.picked.iter().filter_map(|&e| o.position.get(&o.world, e).ok()).map(|p| value(&p)).sum()
             }),
+            reads(Role::Own, "peristyle: Prepared::get_each", Own::new, |o| {
+                let mut sum = 0.0;
+                o.position.get_each(&o.world, &o.picked, |_, p| sum += p.map_or(0.0, |p| value(&p)));
+                sum
+            }),
             reads(Role::Peer, "flecs: ecs_get_id", Flecs::new, |f| {
                 f.picked.iter().filter_map(|&e| flecs_access::get(&f.world, f.id, e)).map(value).sum()
             }),
@@ -238,6 +243,19 @@ fn set() -> Question {
                     for (i, &e) in o.picked.iter().enumerate() {
                         _ = o.position.set(&mut o.world, e, target(i));
                     }
+                },
+                Own::sum,
+            ),
+            writes(
+                Role::Own,
+                "peristyle: Prepared::get_each_mut",
+                Own::new,
+                |o| {
+                    o.position.get_each_mut(&mut o.world, &o.picked, |i, p| {
+                        if let Some(p) = p {
+                            Position { x: *p.x, y: *p.y } = target(i);
+                        }
+                    });
                 },
                 Own::sum,
             ),

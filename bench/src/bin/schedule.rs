@@ -1,11 +1,7 @@
 //! What a frame costs: systems that do nothing, and one step split over the lanes.
 //!
-//! Contestants take turns: each runs frames for about a millisecond and gives the mean of a frame, so that all meet the
-//! same machine; a table line is the median and the minimum over the turns. On a machine where others work too, only the
-//! minima say what the program costs.
-//!
 //! ```sh
-//! cargo run --release -p peristyle-bench --bin schedule [-- TURNS]
+//! cargo run -p peristyle-bench --bin schedule [-- TURNS]
 //! ```
 
 use std::{
@@ -15,9 +11,9 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
 };
 
+use peristyle_bench::{Contestant, compare, turns};
 use peristyle_schedule::{Mode, Options, Scheduler, System};
 use peristyle_world::{Component, World};
 
@@ -34,77 +30,6 @@ struct Velocity {
 }
 
 const DT: f32 = 1.0 / 60.0;
-const TURN: Duration = Duration::from_millis(2);
-
-/// Something that does the work of one frame when called.
-struct Contestant {
-    name: String,
-    frame: Box<dyn FnMut()>,
-    /// Mean nanoseconds of a frame in each turn.
-    turns: Vec<f64>,
-    /// All time and frames, turns with hiccups included.
-    total_ns: f64,
-    frames: f64,
-}
-
-impl Contestant {
-    fn new(name: impl Into<String>, frame: impl FnMut() + 'static) -> Contestant {
-        Contestant { name: name.into(), frame: Box::new(frame), turns: Vec::new(), total_ns: 0.0, frames: 0.0 }
-    }
-
-    /// Runs frames for a turn; the first tenth is to warm up.
-    fn turn(&mut self) {
-        let start = Instant::now();
-        while start.elapsed() < TURN / 10 {
-            (self.frame)();
-        }
-        let (start, mut frames) = (Instant::now(), 0.0);
-        let ns = loop {
-            for _ in 0..8 {
-                (self.frame)();
-            }
-            frames += 8.0;
-            let elapsed = start.elapsed();
-            if elapsed >= TURN {
-                break elapsed.as_nanos() as f64;
-            }
-        };
-        self.turns.push(ns / frames);
-        self.total_ns += ns;
-        self.frames += frames;
-    }
-
-    fn median(&mut self) -> f64 {
-        self.turns.sort_by(f64::total_cmp);
-        self.turns[self.turns.len() / 2]
-    }
-}
-
-/// Runs all contestants in turns, and prints each with its ratio to the first.
-fn run(title: &str, turns: usize, per: f64, unit: &str, mut contestants: Vec<Contestant>) {
-    for _ in 0..turns {
-        contestants.iter_mut().for_each(Contestant::turn);
-    }
-    println!("{title}");
-    println!("  {:<34} {:>12} {:>12} {:>12} {:>9}", "", "median", "minimum", "mean", "median to the first's");
-    let mut first = None;
-    for contestant in &mut contestants {
-        let median = contestant.median();
-        let (minimum, mean) = (contestant.turns[0], contestant.total_ns / contestant.frames);
-        let base = *first.get_or_insert((median, minimum, mean));
-        println!(
-            "  {:<34} {:>9.1} {unit} {:>9.1} {unit} {:>9.1} {unit}   x{:.2} (minima x{:.2}, means x{:.2})",
-            contestant.name,
-            median / per,
-            minimum / per,
-            mean / per,
-            base.0 / median,
-            base.1 / minimum,
-            base.2 / mean
-        );
-    }
-    println!();
-}
 
 fn scheduler(world: World, workers: usize, mode: Mode) -> Scheduler {
     let options = Options { workers, mode, ..Options::default() };
@@ -160,18 +85,15 @@ fn limit(rows: usize) -> Contestant {
 
 fn steps(turns: usize, machine: &str) {
     for rows in [10_000, 100_000, 1_000_000] {
-        let contestants = vec![step(rows, Mode::Serial), step(rows, Mode::Parallel), limit(rows)];
-        run(&format!("pos += vel * dt, {rows} rows, 1 worker, {machine}"), turns, 1e3, "us", contestants);
+        let contestants = vec![limit(rows), step(rows, Mode::Serial), step(rows, Mode::Parallel)];
+        compare(&format!("pos += vel * dt, {rows} rows, 1 worker, {machine}"), turns, 1e3, "us", contestants);
     }
 }
 
 fn main() {
-    let turns = std::env::args().nth(1).map_or(200, |turns| turns.parse().expect("a number of turns"));
-    run("100 systems that do nothing", turns, 100.0, "ns", vec![no_ops(Mode::Serial), no_ops(Mode::Parallel)]);
+    let turns = turns(200);
+    compare("100 systems that do nothing", turns, 100.0, "ns", vec![no_ops(Mode::Serial), no_ops(Mode::Parallel)]);
     steps(turns, "nobody else");
-    if std::env::args().nth(2).is_some() {
-        return;
-    }
     let stop = Arc::new(AtomicBool::new(false));
     let spinners: Vec<_> = (0..2)
         .map(|_| {

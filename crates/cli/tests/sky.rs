@@ -51,7 +51,8 @@ fn the_trace_has_job_spans_on_every_lane_at_the_peak() {
     let trace: serde_json::Value = serde_json::from_slice(&fs::read(trace).expect("the trace is there")).expect("JSON");
     let events = trace.as_array().or_else(|| trace["traceEvents"].as_array()).expect("a Chrome trace");
     for lane in [0, 1] {
-        let jobs = events.iter().filter(|event| event["name"] == "fly" && event["cat"] == "range" && event["tid"] == lane);
+        let jobs =
+            events.iter().filter(|event| event["name"] == "fly" && event["cat"] == "range" && event["tid"] == lane);
         assert!(jobs.count() > 0, "lane {lane}");
     }
 }
@@ -70,7 +71,9 @@ fn a_job_that_throws_is_told_and_the_run_goes_on() {
 #[test]
 fn a_job_that_is_wrong_ends_the_run_before_it_begins() {
     let syntax = job_file("cli-syntax", "export function handle(): void {\n  const wings: number = ;\n}\n");
-    for (job, expected) in [(syntax.as_path(), "cli-syntax.job.ts:2:25"), (Path::new("nowhere.job.ts"), "nowhere.job.ts")] {
+    for (job, expected) in
+        [(syntax.as_path(), "cli-syntax.job.ts:2:25"), (Path::new("nowhere.job.ts"), "nowhere.job.ts")]
+    {
         let output = sky(&["--ticks", "3", "--job", job.to_str().expect("a UTF-8 path"), "--json"]);
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");

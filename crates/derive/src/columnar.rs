@@ -31,8 +31,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     let krate = world_crate(ident)?;
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new_spanned(ident, "only a struct of scalars can be split into columns; \
-            use `#[component(opaque)]` for any other value"));
+        return Err(Error::new_spanned(
+            ident,
+            "only a struct of scalars can be split into columns; \
+            use `#[component(opaque)]` for any other value",
+        ));
     };
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(&input.generics, "a struct that is split into columns cannot be generic"));

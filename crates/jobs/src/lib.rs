@@ -19,10 +19,11 @@ mod sync;
 #[cfg(all(loom, test))]
 mod models;
 
-pub use crate::contract::{
-    Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent, ResourceShape,
-};
 pub use crate::board::{JobPanic, RANGES_MAX, Work};
+pub use crate::contract::{
+    Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent,
+    ResourceShape,
+};
 pub use crate::lane::Lane;
 pub use crate::pool::{Pool, PoolOptions, default_workers};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};

@@ -65,8 +65,8 @@ impl Geometry {
 
 const _: () = {
     assert!(FIRST_ROWS.is_power_of_two() && CHUNK_ROWS.is_power_of_two());
-    assert!(FIRST_ROWS % ALIGN == 0 && RANGE_ROWS == 8 * ALIGN);
-    assert!(STAGGER % ALIGN == 0 && STAGGER % 4096 != 0);
+    assert!(FIRST_ROWS.is_multiple_of(ALIGN) && RANGE_ROWS == 8 * ALIGN);
+    assert!(STAGGER.is_multiple_of(ALIGN) && !STAGGER.is_multiple_of(4096));
 };
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ mod entity;
 mod field;
 mod scalar;
 
-pub use entity::{Entity, InvalidEntity, GENERATION_MAX, INDEX_MAX};
-pub use field::{layout_hash, Field};
+pub use entity::{Entity, GENERATION_MAX, INDEX_MAX, InvalidEntity};
+pub use field::{Field, layout_hash};
 pub use scalar::Scalar;
 
 #[cfg(not(target_endian = "little"))]

@@ -137,10 +137,8 @@ unsafe impl Region for Reserved {
         }
         let target = bytes.next_multiple_of(COMMIT_STEP).min(self.max_bytes);
         // SAFETY: `target` is at most `max_bytes`, so the range lies in our own mapping.
-        unsafe {
-            mm::mprotect(self.base.as_ptr().cast(), target as usize, MprotectFlags::READ | MprotectFlags::WRITE)
-        }
-        .map_err(|error| RegionError::Commit { bytes, source: error.into() })?;
+        unsafe { mm::mprotect(self.base.as_ptr().cast(), target as usize, MprotectFlags::READ | MprotectFlags::WRITE) }
+            .map_err(|error| RegionError::Commit { bytes, source: error.into() })?;
         self.committed.fetch_max(target, Ordering::Release);
         Ok(())
     }

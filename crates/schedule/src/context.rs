@@ -223,11 +223,7 @@ impl<'a> Context<'a> {
     ///
     /// # Panics
     /// If the query is not from this system's setup.
-    pub fn for_each<D: QueryData, F: QueryFilter>(
-        &mut self,
-        query: &mut SystemQuery<D, F>,
-        f: impl FnMut(D::Row<'_>),
-    ) {
+    pub fn for_each<D: QueryData, F: QueryFilter>(&mut self, query: &mut SystemQuery<D, F>, f: impl FnMut(D::Row<'_>)) {
         self.system.owns(query.system);
         // SAFETY: the query declared what it touches, so the plan keeps whoever conflicts away until this system is done,
         // and structure stands still until the segment ends. Rows do not outlive `f`, and `self` is borrowed meanwhile, so

@@ -13,8 +13,6 @@ use peristyle_layout::chunk::RANGE_ROWS;
 const SPLIT_NS_MIN: f64 = 1_500.0;
 /// Above this much work it pays to wake a sleeping worker, which takes some 50 microseconds.
 const WAKE_NS_MIN: f64 = 100_000.0;
-/// What a worker needs until it starts.
-const START_NS: f64 = 500.0;
 /// A range is at least this much work, for each costs some 100 nanoseconds: streams of memory start anew.
 const RANGE_NS_MIN: f64 = 7_000.0;
 /// The most ranges a lane gets, so that one that is late leaves little undone.
@@ -85,15 +83,10 @@ impl Cost {
 
     /// Large enough that calls are cheap; beyond that, one or several a lane.
     fn range_rows(&self, rows: usize, lanes: usize, call_ns: f64) -> usize {
-        let (work_ns, lanes) = (self.in_place_ns(rows), lanes as f64);
-        let ranges_a_lane = (work_ns / lanes / RANGE_NS_MIN).floor().clamp(1.0, RANGES_A_LANE_MAX);
-        let mut range_ns = work_ns / lanes / ranges_a_lane;
-        if ranges_a_lane == 1.0 {
-            // The first range is the frame's thread's, which starts at once; what it has more the last range has less.
-            range_ns += START_NS * (lanes - 1.0) / lanes;
-        }
-        let range_rows = range_ns.max(CALL_SHARE * call_ns) / self.in_place_ns;
-        (range_rows as usize).next_multiple_of(RANGE_ROWS)
+        let lane_ns = self.in_place_ns(rows) / lanes as f64;
+        let ranges = (lane_ns / RANGE_NS_MIN).floor().clamp(1.0, RANGES_A_LANE_MAX);
+        let range_ns = (lane_ns / ranges).max(CALL_SHARE * call_ns);
+        ((range_ns / self.in_place_ns) as usize).next_multiple_of(RANGE_ROWS)
     }
 
     /// Takes in what a run cost.

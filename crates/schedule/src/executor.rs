@@ -92,6 +92,8 @@ pub(crate) struct Segment<'a, 'scope, 'env> {
     pub(crate) buffer_ids: &'a mut BufferIds,
     pub(crate) ns_per_tick: f64,
     pub(crate) started: &'a mut Positions,
+    /// From here on nothing was started out of turn.
+    pub(crate) turn: usize,
     pub(crate) done: &'a mut Positions,
     pub(crate) alarm: &'a mut Alarm,
     pub(crate) times: SegmentTimes,
@@ -121,7 +123,7 @@ impl Segment<'_, '_, '_> {
                 if low == self.range.end {
                     return Ok(self.times);
                 }
-                if !self.started.get(low) && self.start(low)? {
+                if (low >= self.turn || !self.started.get(low)) && self.start(low)? {
                     self.started.set_all_below(low + 1);
                     self.done.set_all_below(low);
                 }
@@ -130,6 +132,7 @@ impl Segment<'_, '_, '_> {
             match self.find_ready(low) {
                 Some(position) => {
                     self.started.set(position);
+                    self.turn = self.turn.max(position + 1);
                     if !self.start(position)? {
                         self.done.set(position);
                     }
@@ -152,7 +155,7 @@ impl Segment<'_, '_, '_> {
     }
 
     /// Starts a system; false if it is done at once.
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, position: usize) -> Result<bool, ScheduleError> {
         let frame = self.frame;
         let running = self.slots.closed(position);

@@ -8,13 +8,11 @@ use std::{
 };
 
 use peristyle_jobs::{
-    Access as JobAccess, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane,
-    Lent, ResourceShape,
+    Access as JobAccess, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape,
+    Lane, Lent, ResourceShape,
 };
 use peristyle_layout::{Entity, Scalar, chunk::CHUNK_ROWS};
-use peristyle_world::{
-    Component, ComponentId, LentColumn, QuerySpec, QueryState, ResourceId, SharedWorld, World,
-};
+use peristyle_world::{Component, ComponentId, LentColumn, QuerySpec, QueryState, ResourceId, SharedWorld, World};
 
 use crate::{
     access::Touch,
@@ -28,8 +26,21 @@ type ExtraOf = Box<dyn Fn(Tick) -> serde_json::Value + Send + Sync>;
 
 /// A job of another language, with what it reads and writes.
 ///
-/// ```ignore
-/// Job::new(cluster.job("physics.job.ts")?).reads::<Velocity>().writes::<Position>()
+/// ```
+/// # use peristyle_jobs::{JobCall, JobError, JobRunner, Lane};
+/// # use peristyle_schedule::{Job, System};
+/// # use peristyle_world::Component;
+/// # #[derive(Component, Clone, Copy)]
+/// # struct Position { x: f32 }
+/// # #[derive(Component, Clone, Copy)]
+/// # struct Velocity { x: f32 }
+/// # struct Script;
+/// # impl JobRunner for Script {
+/// #     fn name(&self) -> &str { "physics.job.ts" }
+/// #     fn run(&self, _: &mut Lane, _: &JobCall<'_>) -> Result<(), JobError> { Ok(()) }
+/// # }
+/// # let script = Script;
+/// let system = System::new("physics").job(Job::new(script).reads::<Velocity>().writes::<Position>());
 /// ```
 pub struct Job {
     runner: Arc<dyn JobRunner>,
@@ -181,10 +192,9 @@ impl Job {
         for (id, how) in &declared.resources {
             let name = world.resource_name(*id).to_owned();
             let columns = SharedWorld::new(world).column_resource(*id);
-            let fields = columns.map(|columns| columns.fields().to_vec()).ok_or_else(|| ScheduleError::NoColumns {
-                system: system.to_owned(),
-                resource: name.clone(),
-            })?;
+            let fields = columns
+                .map(|columns| columns.fields().to_vec())
+                .ok_or_else(|| ScheduleError::NoColumns { system: system.to_owned(), resource: name.clone() })?;
             shape.resources.push(ResourceShape { name, fields, access: *how });
             access.resource(*id, if *how == JobAccess::Write { Touch::WRITE } else { Touch::LEND });
         }
@@ -311,9 +321,9 @@ impl RowBody for JobBody {
         for (id, shape) in self.resources.iter().zip(&self.shape.resources) {
             let columns = SharedWorld::new(world).column_resource(*id);
             // Columns may have been replaced by others of the same name since the job was added.
-            let columns = columns.filter(|columns| columns.fields() == shape.fields).ok_or_else(|| {
-                ScheduleError::NoColumns { system: self.name.clone(), resource: shape.name.clone() }
-            })?;
+            let columns = columns
+                .filter(|columns| columns.fields() == shape.fields)
+                .ok_or_else(|| ScheduleError::NoColumns { system: self.name.clone(), resource: shape.name.clone() })?;
             let rows = columns.rows();
             self.lent_resources.extend(columns.columns().map(|(ptr, scalar)| SendLent(lent(ptr, rows, scalar))));
         }

@@ -49,9 +49,12 @@ pub(crate) fn merge(
             let kept = std::mem::take(&mut failed.kept);
             let room = FAILURES_KEPT.saturating_sub(failures.len());
             let system = &slot.declared.name;
-            failures.extend(
-                kept.into_iter().take(room).map(|(rows, error)| JobFailure { system: system.clone(), tick, rows, error }),
-            );
+            failures.extend(kept.into_iter().take(room).map(|(rows, error)| JobFailure {
+                system: system.clone(),
+                tick,
+                rows,
+                error,
+            }));
         }
     }
     merged.despawned = doomed.len() as u64;

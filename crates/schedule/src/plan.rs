@@ -164,7 +164,8 @@ fn check_names(nodes: &[Node<'_>]) -> Result<(), ScheduleError> {
 fn constraints(nodes: &[Node<'_>]) -> Result<BTreeSet<(usize, usize)>, ScheduleError> {
     let mut edges = BTreeSet::new();
     for (index, node) in nodes.iter().enumerate() {
-        let wishes = node.before.iter().map(|name| ("before", name)).chain(node.after.iter().map(|name| ("after", name)));
+        let wishes =
+            node.before.iter().map(|name| ("before", name)).chain(node.after.iter().map(|name| ("after", name)));
         for (relation, name) in wishes {
             let Some(other) = nodes.iter().position(|other| other.name == name) else {
                 let (system, unknown) = (node.name.to_owned(), name.clone());
@@ -188,13 +189,13 @@ fn constraints(nodes: &[Node<'_>]) -> Result<BTreeSet<(usize, usize)>, ScheduleE
 }
 
 /// Sorts a stage's systems: by constraints, then by name (Kahn's algorithm with an ordered set of candidates).
-fn sort(
-    nodes: &[Node<'_>],
-    edges: &BTreeSet<(usize, usize)>,
-    stage: Stage,
-) -> Result<Vec<usize>, ScheduleError> {
-    let mut left: BTreeSet<(&str, usize)> =
-        nodes.iter().enumerate().filter(|(_, node)| node.stage == stage).map(|(index, node)| (node.name, index)).collect();
+fn sort(nodes: &[Node<'_>], edges: &BTreeSet<(usize, usize)>, stage: Stage) -> Result<Vec<usize>, ScheduleError> {
+    let mut left: BTreeSet<(&str, usize)> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.stage == stage)
+        .map(|(index, node)| (node.name, index))
+        .collect();
     let mut order = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let is_free = |system: usize| !left.iter().any(|(_, other)| edges.contains(&(*other, system)));

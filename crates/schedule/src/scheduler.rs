@@ -254,7 +254,9 @@ impl Scheduler {
             for (_, range) in stage {
                 self.run_segment(plan, range.clone(), tick, report)?;
                 if is_startup {
-                    self.slots[range.clone()].iter_mut().for_each(|slot| slot.running().own.conditions = Conditions::Over);
+                    self.slots[range.clone()]
+                        .iter_mut()
+                        .for_each(|slot| slot.running().own.conditions = Conditions::Over);
                 }
             }
             self.timeline.end(0, Kind::Stage, self.names.stages[name as usize], stamp, 0, 0);
@@ -289,9 +291,7 @@ impl Scheduler {
         let stamp = self.timeline.begin();
         let merged = match &result {
             Ok(Ok(times)) if !times.recorded => Ok(Merged::default()),
-            _ => {
-                merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.failures)
-            }
+            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.failures),
         };
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let merged = merged?;
@@ -324,6 +324,7 @@ impl Scheduler {
                 buffer_ids,
                 ns_per_tick: *ns_per_tick,
                 started,
+                turn: 0,
                 done,
                 alarm,
                 times: SegmentTimes::default(),

@@ -23,6 +23,9 @@ type IsEmptyOf = Box<dyn FnOnce(&mut World) -> IsEmpty>;
 /// A function that runs once a frame, on one lane.
 pub(crate) type Once = Box<dyn FnMut(&mut Context<'_>) + Send>;
 
+/// A function that has the world to itself.
+pub(crate) type Alone = Box<dyn FnMut(&mut World, Tick) + Send>;
+
 /// What a system does.
 pub(crate) enum Body {
     /// Runs once a frame, on one lane, which alone may reach the function then.
@@ -30,7 +33,7 @@ pub(crate) enum Body {
     /// Runs on ranges of rows, on all lanes.
     Rows(Box<dyn RowBody>),
     /// Has the world to itself.
-    Exclusive(Box<dyn FnMut(&mut World, Tick) + Send>),
+    Exclusive(Alone),
 }
 
 /// A system, to be added to a [`Scheduler`](crate::Scheduler).

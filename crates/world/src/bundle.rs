@@ -108,7 +108,7 @@ macro_rules! tuples {
             type SlicesMut<'a> = ($($name::SlicesMut<'a>,)*);
 
             #[inline(always)]
-            #[allow(non_snake_case)]
+            #[allow(non_snake_case, clippy::unused_unit)]
             unsafe fn slices_mut<'a>(bases: &[Base], rows: std::ops::Range<usize>) -> Self::SlicesMut<'a> {
                 let _ = (bases, &rows);
                 $(
@@ -147,11 +147,7 @@ pub(crate) fn components_of<B: Bundle>(components: &mut Components) -> Box<[Comp
     let mut declared = Vec::with_capacity(B::COUNT);
     B::declare(components, &mut declared);
     for (index, id) in declared.iter().enumerate() {
-        assert!(
-            !declared[..index].contains(id),
-            "component `{}` is twice in a bundle",
-            components.info(*id).name()
-        );
+        assert!(!declared[..index].contains(id), "component `{}` is twice in a bundle", components.info(*id).name());
     }
     declared.into()
 }

@@ -32,18 +32,24 @@ impl Base {
 }
 
 impl Base {
-    /// Asks for the cache line of a row of a column of `T`, where the machine can be asked.
+    /// Asks for the cache line of a row of a column of `T`.
     #[inline(always)]
     pub(crate) fn prefetch<T>(self, row: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing and cannot fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.element::<i8>(row * size_of::<T>())) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = row;
+        prefetch(self.element::<T>(row));
     }
+}
+
+/// Asks for a cache line, where the machine can be asked.
+#[inline(always)]
+pub(crate) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Names a nested field: `pos` in nothing is `pos`, `x` in `pos` is `pos_x`.

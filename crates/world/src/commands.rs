@@ -78,9 +78,10 @@ impl Mapping {
         if !entity.is_provisional() {
             return entity;
         }
-        let spawned = self.0.get(&entity.generation()).and_then(|(first, spawned)| {
-            spawned.get(entity.index().checked_sub(*first)? as usize)
-        });
+        let spawned = self
+            .0
+            .get(&entity.generation())
+            .and_then(|(first, spawned)| spawned.get(entity.index().checked_sub(*first)? as usize));
         spawned.copied().flatten().unwrap_or(entity)
     }
 }
@@ -244,7 +245,9 @@ impl World {
             };
             match done {
                 Ok(()) => merged.applied += 1,
-                Err(WorldError::Stale(_) | WorldError::Missing { .. } | WorldError::Provisional(_)) => merged.stale += 1,
+                Err(WorldError::Stale(_) | WorldError::Missing { .. } | WorldError::Provisional(_)) => {
+                    merged.stale += 1
+                }
                 Err(error) => merged.errors.push(error),
             }
         }

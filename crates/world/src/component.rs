@@ -352,8 +352,8 @@ impl Components {
         }
         for field in &fields {
             let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
-            let valid = field.name.starts_with(is_start)
-                && field.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let valid =
+                field.name.starts_with(is_start) && field.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if !valid {
                 return Err(DefineError::FieldName { component: name.to_owned(), field: field.name.clone() });
             }

@@ -11,7 +11,7 @@
 
 use peristyle_layout::{Entity, GENERATION_MAX, INDEX_MAX};
 
-use crate::error::WorldError;
+use crate::{columnar::prefetch, error::WorldError};
 
 /// A chunk in the world's list and a row in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,11 @@ struct Slot(u64);
 impl Slot {
     #[inline]
     fn new(generation: u32, place: Place) -> Slot {
-        Slot(u64::from(generation) << (ROW_BITS + CHUNK_BITS) | u64::from(place.row) << CHUNK_BITS | u64::from(place.chunk))
+        Slot(
+            u64::from(generation) << (ROW_BITS + CHUNK_BITS)
+                | u64::from(place.row) << CHUNK_BITS
+                | u64::from(place.chunk),
+        )
     }
     #[inline]
     fn vacant(generation: u32) -> Slot {
@@ -44,10 +48,7 @@ impl Slot {
     }
     #[inline]
     fn place(self) -> Place {
-        Place {
-            chunk: self.0 as u32 & NO_CHUNK,
-            row: (self.0 >> CHUNK_BITS) as u32 & ((1 << ROW_BITS) - 1),
-        }
+        Place { chunk: self.0 as u32 & NO_CHUNK, row: (self.0 >> CHUNK_BITS) as u32 & ((1 << ROW_BITS) - 1) }
     }
 }
 
@@ -129,6 +130,12 @@ impl Entities {
         let slot = self.slots.get(entity.index() as usize)?;
         // The whole upper half is compared: no slot has the provisional bit in its generation.
         (u64::from(slot.generation()) == entity.to_bits() >> u32::BITS).then(|| slot.place())
+    }
+
+    /// Asks for the cache line of an entity's slot.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, entity: Entity) {
+        prefetch(self.slots.as_ptr().wrapping_add(entity.index() as usize));
     }
 
     /// Where a living entity's row is.

@@ -71,6 +71,7 @@ impl World {
     }
 
     /// Whether any component of a table is observed.
+    #[inline]
     pub(crate) fn is_observed(&self, table: TableId) -> bool {
         !self.observers.by_component.is_empty()
             && self.tables.table(table).components().iter().any(|component| self.observers.of(*component).is_some())

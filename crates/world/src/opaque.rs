@@ -20,8 +20,7 @@ impl OpaqueColumn {
             NonNull::without_provenance(layout.align().try_into().expect("an alignment is not zero"))
         } else {
             // SAFETY: the size is not zero.
-            NonNull::new(unsafe { std::alloc::alloc(layout) })
-                .unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
+            NonNull::new(unsafe { std::alloc::alloc(layout) }).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
         };
         OpaqueColumn { ptr, value, capacity }
     }

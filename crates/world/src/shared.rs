@@ -8,8 +8,8 @@ use std::ops::Range;
 use peristyle_layout::{Entity, Scalar};
 
 use crate::{
-    component::{ComponentId, SlicesMutOf, SlicesOf, Columns, Component},
     columnar::Columnar,
+    component::{Columns, Component, ComponentId, SlicesMutOf, SlicesOf},
     error::WorldError,
     query::{At, QueryState},
     resources::{ColumnResource, ResourceId},

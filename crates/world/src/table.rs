@@ -60,6 +60,8 @@ pub(crate) struct Chunk {
     /// Which of the table's chunks it is.
     pub(crate) position: usize,
     opaque: Box<[OpaqueColumn]>,
+    /// See [`Table::offsets`].
+    offsets: Box<[u32]>,
 }
 
 // SAFETY: opaque values are `Send + Sync` (a bound of `Component`); bytes of the block and values are reached only under
@@ -72,6 +74,18 @@ impl Chunk {
     #[inline]
     pub(crate) fn ptr(&self) -> *mut u8 {
         self.block.ptr().as_ptr()
+    }
+
+    /// Drops the opaque values of a row.
+    ///
+    /// # Safety
+    /// The row holds values that nobody uses, now or later.
+    #[inline]
+    pub(crate) unsafe fn drop_values(&self, row: usize) {
+        for column in &self.opaque {
+            // SAFETY: the caller's duty.
+            unsafe { column.drop_value(row) };
+        }
     }
 
     /// The entity index of each row.
@@ -88,6 +102,8 @@ pub(crate) struct Table {
     components: Box<[ComponentId]>,
     locations: Box<[Location]>,
     fields: Box<[FieldColumn]>,
+    /// The columns of one, two, four and eight bytes, the entity index among them: a row is moved size by size.
+    by_size: [Box<[FieldColumn]>; 4],
     opaque: Box<[OpaqueType]>,
     /// Component number to column, `u16::MAX` for none.
     columns: Box<[u16]>,
@@ -99,10 +115,14 @@ pub(crate) struct Table {
     versions: Vec<AtomicU64>,
     /// Per column.
     tracks: Box<[Vec<Track>]>,
+    /// Whether there are any.
+    is_tracked: bool,
     /// By the number of the bundle that is inserted.
     with: NumberMap<TableId>,
-    /// By the number of the component that is removed.
-    without: NumberMap<TableId>,
+    /// The number of the bundle that was inserted last, and where that led: most insertions come in runs.
+    with_last: Option<(u32, TableId)>,
+    /// Per column that is removed.
+    without: Box<[Option<TableId>]>,
 }
 
 impl Table {
@@ -114,11 +134,7 @@ impl Table {
                 Kind::Columnar(described) => {
                     let start = (row_bytes, columns_before, fields.len());
                     for field in described.iter() {
-                        fields.push(FieldColumn {
-                            row_bytes_before: row_bytes,
-                            columns_before,
-                            scalar: field.scalar,
-                        });
+                        fields.push(FieldColumn { row_bytes_before: row_bytes, columns_before, scalar: field.scalar });
                         row_bytes += field.scalar.size();
                         columns_before += 1;
                     }
@@ -145,7 +161,12 @@ impl Table {
             components: components.into(),
             geometry: Geometry { row_bytes, columns: columns_before, bitsets: components.len() + 1 },
             tracks: components.iter().map(|_| Vec::new()).collect(),
+            is_tracked: false,
             locations: locations.into(),
+            by_size: [1, 2, 4, 8].map(|size| {
+                let index = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
+                fields.iter().chain([&index]).filter(|field| field.scalar.size() == size).copied().collect()
+            }),
             fields: fields.into(),
             opaque: opaque.into(),
             columns: columns.into(),
@@ -153,7 +174,8 @@ impl Table {
             rows: 0,
             versions: Vec::new(),
             with: NumberMap::default(),
-            without: NumberMap::default(),
+            with_last: None,
+            without: components.iter().map(|_| None).collect(),
         }
     }
 
@@ -219,6 +241,44 @@ impl Table {
     pub(crate) fn element(&self, chunk: &Chunk, field: &FieldColumn, row: usize) -> *mut u8 {
         let offset = column_offset(chunk.capacity, field.row_bytes_before, field.columns_before);
         chunk.ptr().wrapping_add(offset + row * field.scalar.size())
+    }
+
+    /// Where the columns of [`Table::by_size`] start in a chunk.
+    fn offsets(&self, capacity: usize) -> Box<[u32]> {
+        let fields = self.by_size.iter().flatten();
+        fields.map(|field| column_offset(capacity, field.row_bytes_before, field.columns_before) as u32).collect()
+    }
+
+    /// Copies a row's columns and entity index.
+    ///
+    /// # Safety
+    /// Both rows are below their chunks' capacities and differ, the chunks are this table's, and nobody else touches them.
+    #[inline]
+    unsafe fn copy_row(&self, from: (&Chunk, usize), to: (&Chunk, usize)) {
+        debug_assert_eq!(from.0.capacity, to.0.capacity, "a chunk beside another is full-sized");
+        /// # Safety
+        /// As `copy_row`, for columns of `T`'s size.
+        #[inline(always)]
+        unsafe fn copy<T>(offsets: &[u32], from: (&Chunk, usize), to: (&Chunk, usize)) {
+            let at = |(chunk, row): (&Chunk, usize), offset: u32| {
+                chunk.ptr().wrapping_add(offset as usize).cast::<T>().wrapping_add(row)
+            };
+            for offset in offsets {
+                // SAFETY: elements of aligned columns of that size, at rows that differ.
+                unsafe { at(to, *offset).write(at(from, *offset).read()) };
+            }
+        }
+        let [one, two, four, _] = &self.by_size;
+        let (one, rest) = to.0.offsets.split_at(one.len());
+        let (two, rest) = rest.split_at(two.len());
+        let (four, eight) = rest.split_at(four.len());
+        // SAFETY: the caller's duties, for the columns of each size.
+        unsafe {
+            copy::<u8>(one, from, to);
+            copy::<u16>(two, from, to);
+            copy::<u32>(four, from, to);
+            copy::<u64>(eight, from, to);
+        }
     }
 
     /// Zeroes `rows` of a component's columns.
@@ -382,11 +442,7 @@ impl Tables {
     }
 
     /// The table of exactly these components (ascending), made if it is new.
-    pub(crate) fn find(
-        &mut self,
-        components: &[ComponentId],
-        info: impl Fn(ComponentId) -> ComponentInfo,
-    ) -> TableId {
+    pub(crate) fn find(&mut self, components: &[ComponentId], info: impl Fn(ComponentId) -> ComponentInfo) -> TableId {
         debug_assert!(components.is_sorted_by(|a, b| a < b));
         if let Some(id) = self.by_components.get(components) {
             return *id;
@@ -396,6 +452,7 @@ impl Tables {
         for subscription in &self.subscriptions {
             if let Some(column) = table.column(subscription.component) {
                 table.tracks[column].push(Track::new(subscription.clone(), std::iter::empty()));
+                table.is_tracked = true;
             }
         }
         self.tables.push(table);
@@ -412,8 +469,14 @@ impl Tables {
         added: &[ComponentId],
         info: impl Fn(ComponentId) -> ComponentInfo,
     ) -> TableId {
-        let table = self.table(id);
+        let table = &mut self.tables[id.0 as usize];
+        if let Some((last, next)) = table.with_last
+            && last == bundle
+        {
+            return next;
+        }
         if let Some(next) = table.with.get(&bundle) {
+            table.with_last = Some((bundle, *next));
             return *next;
         }
         let mut components = table.components.to_vec();
@@ -424,27 +487,21 @@ impl Tables {
         next
     }
 
-    /// The table with one component less, or the same.
+    /// The table without one of a table's columns.
     #[inline]
     pub(crate) fn without(
         &mut self,
         id: TableId,
-        component: ComponentId,
+        column: usize,
         info: impl Fn(ComponentId) -> ComponentInfo,
     ) -> TableId {
-        let table = self.table(id);
-        if let Some(next) = table.without.get(&component.0) {
-            return *next;
+        if let Some(next) = self.table(id).without[column] {
+            return next;
         }
-        let next = match table.components.binary_search(&component) {
-            Err(_) => id,
-            Ok(at) => {
-                let mut components = table.components.to_vec();
-                components.remove(at);
-                self.find(&components, info)
-            }
-        };
-        self.tables[id.0 as usize].without.insert(component.0, next);
+        let mut components = self.table(id).components.to_vec();
+        components.remove(column);
+        let next = self.find(&components, info);
+        self.tables[id.0 as usize].without[column] = Some(next);
         next
     }
 
@@ -491,9 +548,10 @@ impl Tables {
 
     fn update_tracked(&mut self) {
         for reach in &mut self.reaches {
-            reach.is_tracked = self.subscriptions.iter().any(|subscription| {
-                subscription.event == Event::Changed && subscription.component == reach.component
-            });
+            reach.is_tracked = self
+                .subscriptions
+                .iter()
+                .any(|subscription| subscription.event == Event::Changed && subscription.component == reach.component);
         }
     }
 
@@ -502,9 +560,9 @@ impl Tables {
         self.prune();
         for table in &mut self.tables {
             if let Some(column) = table.column(subscription.component) {
-                let rows: Vec<usize> =
-                    (0..table.chunks.len()).map(|position| table.chunk_rows(position)).collect();
+                let rows: Vec<usize> = (0..table.chunks.len()).map(|position| table.chunk_rows(position)).collect();
                 table.tracks[column].push(Track::new(subscription.clone(), rows.into_iter()));
+                table.is_tracked = true;
             }
         }
         self.subscriptions.push(subscription);
@@ -518,8 +576,11 @@ impl Tables {
         }
         self.subscriptions.retain(|subscription| subscription.holder.strong_count() > 0);
         self.update_tracked();
-        for tracks in self.tables.iter_mut().flat_map(|table| table.tracks.iter_mut()) {
-            tracks.retain(|track| track.subscription.holder.strong_count() > 0);
+        for table in &mut self.tables {
+            for tracks in &mut table.tracks {
+                tracks.retain(|track| track.subscription.holder.strong_count() > 0);
+            }
+            table.is_tracked = table.tracks.iter().any(|tracks| !tracks.is_empty());
         }
     }
 
@@ -552,6 +613,7 @@ impl Tables {
             capacity,
             table: table.id,
             position,
+            offsets: table.offsets(capacity),
             opaque: table.opaque.iter().map(|value| OpaqueColumn::new(*value, capacity)).collect(),
         };
         let bitset_words = table.geometry.bitsets * bitset_bytes(capacity) / size_of::<u64>();
@@ -631,7 +693,7 @@ impl Tables {
     /// Marks rows (of the whole table, counted from its first) as added.
     pub(crate) fn mark_added(&self, id: TableId, rows: Range<usize>) {
         let table = self.table(id);
-        if table.tracks.iter().all(Vec::is_empty) {
+        if !table.is_tracked {
             return;
         }
         let mut start = rows.start;
@@ -643,21 +705,10 @@ impl Tables {
         }
     }
 
-    /// Drops the opaque values of a row.
-    ///
-    /// # Safety
-    /// The row holds values, and is removed or overwritten before anybody looks at it again.
-    pub(crate) unsafe fn drop_values(&self, chunk: &Chunk, row: usize) {
-        for column in &chunk.opaque {
-            // SAFETY: the caller's duty.
-            unsafe { column.drop_value(row) };
-        }
-    }
-
     /// Drops one component's opaque value of a row.
     ///
     /// # Safety
-    /// As [`Tables::drop_values`].
+    /// The row holds a value, and is removed or overwritten before anybody looks at it again.
     pub(crate) unsafe fn drop_value(&self, chunk: &Chunk, column: usize, row: usize) {
         if let Location::Opaque(index) = self.table(chunk.table).locations[column] {
             // SAFETY: the caller's duty.
@@ -665,53 +716,49 @@ impl Tables {
         }
     }
 
-    /// Fills a row, whose values are gone, with the table's last, and shortens the table. Gives the entity index that
-    /// moved, if one did.
-    pub(crate) fn remove_row(&mut self, chunk_id: u32, row: usize) -> Option<u32> {
-        let chunk = self.chunk(chunk_id);
+    /// Fills a row with the table's last, and shortens the table. Gives the entity index that moved, if one did. The row's
+    /// opaque values are dropped, or are gone already.
+    #[inline]
+    pub(crate) fn remove_row(&mut self, chunk_id: u32, row: usize, drop_values: bool) -> Option<u32> {
+        let Tables { tables, chunks, .. } = self;
+        let live = |number: u32| chunks[number as usize].as_ref().expect("a table or a slot names only live chunks");
+        let chunk = live(chunk_id);
+        if drop_values {
+            // SAFETY: the row is in use and filled, or no more in use, below.
+            unsafe { chunk.drop_values(row) };
+        }
         let (id, position) = (chunk.table, chunk.position);
-        let table = &self.tables[id.0 as usize];
-        let last = table.rows - 1;
-        let (last_position, last_row) = (last / CHUNK_ROWS, last % CHUNK_ROWS);
+        let table = &mut tables[id.0 as usize];
+        table.rows -= 1;
+        let (last_position, last_row) = (table.rows / CHUNK_ROWS, table.rows % CHUNK_ROWS);
         let is_last = (position, row) == (last_position, last_row);
         let moved = (!is_last).then(|| {
-            let from = self.chunk_at(table, last_position);
-            for field in &table.fields {
-                let (from, to) = (table.element(from, field, last_row), table.element(chunk, field, row));
-                // SAFETY: both rows are in use, in columns of this scalar, and differ.
-                unsafe { copy_scalar(from, to, field.scalar.size()) };
-            }
-            for (from, to) in from.opaque.iter().zip(&chunk.opaque) {
+            let last = live(table.chunks[last_position]);
+            for (from, to) in last.opaque.iter().zip(&chunk.opaque) {
                 // SAFETY: the last row's value moves into the hole, whose value is gone.
                 unsafe { from.move_values(last_row, to, row, 1) };
             }
-            // SAFETY: both rows are in use.
+            // SAFETY: both rows are in use and differ, and `self` is borrowed mutably.
             unsafe {
-                let index = from.eids().add(last_row).read();
-                chunk.eids().add(row).write(index);
-                index
+                table.copy_row((last, last_row), (chunk, row));
+                chunk.eids().add(row).read()
             }
         });
-        for track in table.tracks.iter().flatten() {
-            if !is_last && track.get(last_position, last_row) {
-                track.set(position, row);
-            } else {
-                track.clear_row(position, row);
+        if table.is_tracked {
+            for track in table.tracks.iter().flatten() {
+                if !is_last && track.get(last_position, last_row) {
+                    track.set(position, row);
+                } else {
+                    track.clear_row(position, row);
+                }
+                track.clear_row(last_position, last_row);
             }
-            track.clear_row(last_position, last_row);
         }
-        self.tables[id.0 as usize].rows = last;
-        self.release_spare(id);
-        moved
-    }
-
-    /// Frees chunks without rows, all but one.
-    #[inline]
-    fn release_spare(&mut self, id: TableId) {
-        let table = &self.tables[id.0 as usize];
+        // All chunks without rows but one are freed.
         if table.chunks.len() > table.chunk_count() + 1 {
             self.release_last(id);
         }
+        moved
     }
 
     #[cold]
@@ -749,9 +796,7 @@ impl Tables {
                 }
                 (Location::Opaque(f), Location::Opaque(t)) => {
                     // SAFETY: the old row's value moves into the new row, which holds none.
-                    unsafe {
-                        from_chunk.opaque[f as usize].move_values(from.1, &to_chunk.opaque[t as usize], to.1, 1)
-                    };
+                    unsafe { from_chunk.opaque[f as usize].move_values(from.1, &to_chunk.opaque[t as usize], to.1, 1) };
                 }
                 _ => unreachable!("a component is columnar or opaque in every table"),
             }
@@ -776,7 +821,7 @@ impl Drop for Tables {
                 let chunk = self.chunk_at(table, position);
                 for row in 0..table.chunk_rows(position) {
                     // SAFETY: rows in use hold values, and nobody looks at them after this.
-                    unsafe { self.drop_values(chunk, row) };
+                    unsafe { chunk.drop_values(row) };
                 }
             }
         }

@@ -82,6 +82,7 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) subscription: Subscription,
+    #[allow(clippy::vec_box, reason = "growing must not move two KiB a chunk")]
     chunks: Vec<Box<Pending>>,
     dirty: Vec<AtomicU64>,
 }
@@ -107,14 +108,13 @@ impl Track {
         }
     }
 
-    /// Sets the bits of `bits` in one word.
+    /// Sets the bits of `bits`, some of one word. Nobody else writes the word now: ranges share none.
     #[inline]
     pub(crate) fn or(&self, chunk: usize, word: usize, bits: u64) {
-        if bits == 0 {
-            return;
-        }
-        let pending = &self.chunks[chunk];
-        if pending.words[word].fetch_or(bits, Relaxed) == 0 {
+        let pending = &self.chunks[chunk].words[word];
+        let before = pending.load(Relaxed);
+        pending.store(before | bits, Relaxed);
+        if before == 0 && bits != 0 {
             self.summarise(chunk, word / WORD, 1 << (word % WORD));
         }
     }
@@ -126,9 +126,15 @@ impl Track {
         }
     }
 
+    /// Sets one row's bit. Nobody else writes any bit now: the world is borrowed mutably. So no operation has to be
+    /// atomic, and none is left out, for whether a bit is a word's first cannot be guessed.
     #[inline]
     pub(crate) fn set(&self, chunk: usize, row: usize) {
-        self.or(chunk, row / WORD, 1 << (row % WORD));
+        let or = |word: &AtomicU64, bit: usize| word.store(word.load(Relaxed) | 1 << (bit % WORD), Relaxed);
+        let (pending, word) = (&self.chunks[chunk], row / WORD);
+        or(&pending.words[word], row);
+        or(&pending.summary[word / WORD], word);
+        or(&self.dirty[chunk / WORD], chunk);
     }
 
     /// Sets the bits of `rows`.
@@ -205,6 +211,22 @@ impl Track {
         }
     }
 
+    /// Calls `f` with each word of the bits of `rows` that is not zero, and its number.
+    #[inline(always)]
+    pub(crate) fn for_each_word(&self, chunk: usize, rows: &Range<usize>, mut f: impl FnMut(usize, u64)) {
+        let (pending, words) = (&self.chunks[chunk], words_of(rows));
+        for summary in words_of(&words) {
+            let present = pending.summary[summary].load(Relaxed) & word_mask(summary, &words);
+            for_each_one(present, summary * WORD, |word| {
+                let mut bits = pending.words[word].load(Relaxed);
+                if word == words.start || word + 1 == words.end {
+                    bits &= word_mask(word, rows);
+                }
+                f(word, bits);
+            });
+        }
+    }
+
     /// The bits of one word.
     #[inline]
     pub(crate) fn word(&self, chunk: usize, word: usize) -> u64 {
@@ -217,16 +239,16 @@ impl Track {
         self.chunks[chunk].summary[summary].load(Relaxed)
     }
 
-    /// The chunks that may have pending rows, in order.
-    pub(crate) fn dirty_chunks(&self) -> impl Iterator<Item = usize> + '_ {
-        self.dirty.iter().enumerate().flat_map(|(index, word)| {
-            let mut left = word.load(Relaxed);
-            std::iter::from_fn(move || {
-                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-                left &= left - 1;
-                Some(index * WORD + bit)
-            })
-        })
+    /// The first chunk from `from` on that may have pending rows.
+    #[inline]
+    pub(crate) fn next_dirty(&self, from: usize) -> Option<usize> {
+        let mut index = from / WORD;
+        let mut chunks = self.dirty.get(index)?.load(Relaxed) & (u64::MAX << (from % WORD));
+        while chunks == 0 {
+            index += 1;
+            chunks = self.dirty.get(index)?.load(Relaxed);
+        }
+        Some(index * WORD + chunks.trailing_zeros() as usize)
     }
 }
 
@@ -256,14 +278,16 @@ mod tests {
         track
     }
 
+    fn dirty_chunks(track: &Track) -> Vec<usize> {
+        std::iter::successors(track.next_dirty(0), |chunk| track.next_dirty(chunk + 1)).collect()
+    }
+
     fn pending(track: &Track) -> BTreeSet<(usize, usize)> {
         let mut rows = BTreeSet::new();
-        for chunk in track.dirty_chunks() {
-            for summary in 0..SUMMARY_WORDS {
-                for_each_one(track.summary(chunk, summary), summary * WORD, |word| {
-                    for_each_one(track.word(chunk, word), word * WORD, |row| assert!(rows.insert((chunk, row))));
-                });
-            }
+        for chunk in dirty_chunks(track) {
+            track.for_each_word(chunk, &(0..CHUNK_ROWS), |word, bits| {
+                for_each_one(bits, word * WORD, |row| assert!(rows.insert((chunk, row))));
+            });
         }
         rows
     }
@@ -307,7 +331,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(&pending(&track), &model);
-                prop_assert_eq!(track.dirty_chunks().count(), (0..3).filter(|c| model.iter().any(|(m, _)| m == c)).count());
+                prop_assert_eq!(dirty_chunks(&track).len(), (0..3).filter(|c| model.iter().any(|(m, _)| m == c)).count());
             }
         }
     }

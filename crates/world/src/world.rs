@@ -13,8 +13,7 @@ use crate::{
     bundle::{self, Bundle, ColumnarBundle},
     columnar::{Base, Columnar},
     component::{
-        Columns, Component, ComponentId, Components, DefineError, RowMutOf, RowOf, SlicesMutOf, SlicesOf,
-        Storage,
+        Columns, Component, ComponentId, Components, DefineError, RowMutOf, RowOf, SlicesMutOf, SlicesOf, Storage,
     },
     entities::{Entities, NO_CHUNK, Place},
     error::WorldError,
@@ -22,7 +21,7 @@ use crate::{
     observers::Observers,
     removed::RemovedLogs,
     resources::{ColumnResource, ResourceId, Resources},
-    table::{TableId, Tables},
+    table::{Chunk, TableId, Tables},
     track::Consumer,
 };
 
@@ -51,6 +50,8 @@ pub struct World {
     pub(crate) resources: Resources,
     bundles: Vec<BundleInfo>,
     bundle_of: TypeMap<u32>,
+    /// The bundle that was asked for last, and its number.
+    bundle_last: Option<(TypeId, u32)>,
     /// The component of parents, once somebody has one.
     pub(crate) children: Option<ComponentId>,
     /// Tells worlds apart, so that a query is never used on another world than its own.
@@ -130,6 +131,7 @@ impl World {
             resources: Resources::default(),
             bundles: Vec::new(),
             bundle_of: TypeMap::default(),
+            bundle_last: None,
             children: None,
             id: WORLDS.fetch_add(1, Relaxed),
             doomed: Vec::new(),
@@ -187,10 +189,19 @@ impl World {
     /// The number of a bundle type.
     #[inline]
     fn bundle<B: Bundle>(&mut self) -> u32 {
-        match self.bundle_of.get(&bundle::key::<B>()) {
-            Some(bundle) => *bundle,
-            None => self.new_bundle::<B>(),
+        let key = bundle::key::<B>();
+        match self.bundle_last {
+            Some((last, bundle)) if last == key => bundle,
+            _ => self.other_bundle::<B>(),
         }
+    }
+
+    fn other_bundle<B: Bundle>(&mut self) -> u32 {
+        let key = bundle::key::<B>();
+        let known = self.bundle_of.get(&key).copied();
+        let bundle = known.unwrap_or_else(|| self.new_bundle::<B>());
+        self.bundle_last = Some((key, bundle));
+        bundle
     }
 
     #[cold]
@@ -305,14 +316,15 @@ impl World {
                 break;
             }
             let end = self.with_bases::<B, _>(chunk, bundle, |bases| {
-                let (mut row, mut next) = (start, Some(first));
+                let mut written = Written { chunk: self.tables.chunk(chunk), rows: start..start };
+                let mut next = Some(first);
                 while let Some(value) = next {
                     // SAFETY: the row is new and below the chunk's capacity; the bases are the declared components'.
-                    unsafe { value.write(bases, row) };
-                    row += 1;
-                    next = if row < end { values.next() } else { None };
+                    unsafe { value.write(bases, written.rows.end) };
+                    written.rows.end += 1;
+                    next = if written.rows.end < end { values.next() } else { None };
                 }
-                row
+                written.keep()
             });
             self.name_rows(table, chunk, start..end);
         }
@@ -482,11 +494,7 @@ impl World {
     /// Removes a row, and says where the row that filled the hole is now.
     #[inline]
     fn remove_row(&mut self, place: Place, drop_values: bool) {
-        if drop_values {
-            // SAFETY: the row is in use and removed on the next line.
-            unsafe { self.tables.drop_values(self.tables.chunk(place.chunk), place.row as usize) };
-        }
-        if let Some(moved) = self.tables.remove_row(place.chunk, place.row as usize) {
+        if let Some(moved) = self.tables.remove_row(place.chunk, place.row as usize, drop_values) {
             self.entities.moved(moved, place);
         }
     }
@@ -672,7 +680,7 @@ impl World {
         let (from_table, column) = (at.table.id, at.column);
         let component = at.table.components()[column];
         let known = &self.components;
-        let to_table = self.tables.without(from_table, component, |id| known.info(id).clone());
+        let to_table = self.tables.without(from_table, column, |id| known.info(id).clone());
         if !self.tables.has_room(to_table) {
             self.tables.reserve(to_table, 1)?;
         }
@@ -801,6 +809,26 @@ impl World {
     /// Says that systems ran, up to run `sequence`.
     pub fn set_sequence(&mut self, sequence: u64) {
         self.sequence = self.sequence.max(sequence);
+    }
+}
+
+/// Rows that are written and not in use yet: values of an iterator that panics are dropped.
+struct Written<'w> {
+    chunk: &'w Chunk,
+    rows: Range<usize>,
+}
+
+impl Written<'_> {
+    /// Leaves the rows to be taken into use, and gives the end of them.
+    fn keep(self) -> usize {
+        std::mem::ManuallyDrop::new(self).rows.end
+    }
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the rows hold values of every component of their table, and nobody else knows of them.
+        self.rows.clone().for_each(|row| unsafe { self.chunk.drop_values(row) });
     }
 }
 

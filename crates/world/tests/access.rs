@@ -75,6 +75,37 @@ fn what_is_prepared_follows_entities_through_moves_growth_and_new_tables() {
 }
 
 #[test]
+fn many_are_reached_in_order_and_those_without_are_told() {
+    let mut world = world();
+    let entities = spawn_positions(&mut world, 1_000);
+    world.despawn(entities[10]).unwrap();
+    world.remove::<Pos>(entities[40]).unwrap();
+    let position = world.prepare::<Pos>();
+    let mut watch = world.query_filtered::<peristyle_world::Entity, peristyle_world::Changed<Pos>>();
+    seen(&mut watch, &mut world);
+    for count in [0, 1, 31, 32, 33, 64, 500] {
+        let picked: Vec<_> = (0..count).map(|i| entities[i * 7 % 1_000]).collect();
+        let mut numbers = Vec::new();
+        position.get_each(&world, &picked, |number, found| {
+            assert_eq!(found, world.get::<Pos>(picked[number]).ok());
+            numbers.push(number);
+        });
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    }
+    let picked = [5, 10, 7, 40, 7].map(|i| entities[i]);
+    let mut found = Vec::new();
+    position.get_each_mut(&mut world, &picked, |_, row| {
+        found.push(row.is_some());
+        if let Some(row) = row {
+            *row.x += 100.0;
+        }
+    });
+    assert_eq!(found, [true, false, true, false, true]);
+    assert_eq!([5, 7].map(|i| world.get::<Pos>(entities[i]).unwrap().x), [105.0, 207.0]);
+    assert_eq!(seen(&mut watch, &mut world), [entities[5], entities[7]]);
+}
+
+#[test]
 #[should_panic(expected = "on the world that made it")]
 fn what_one_world_prepared_is_not_used_on_another() {
     let (mut one, mut other) = (world(), world());

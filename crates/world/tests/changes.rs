@@ -6,6 +6,9 @@ use common::*;
 use peristyle_world::{Added, Changed, Entity, Query, SharedWorld, Tracked, Without, World};
 
 type Watch = Query<Entity, Changed<Pos>>;
+/// Its name, what it does to an entity, and whether that counts.
+type Way = (&'static str, fn(&mut World, Entity), bool);
+type AnyOfThree = (Changed<Pos>, Changed<Vel>, Added<Vel>);
 
 /// A world of `count` positions, and a consumer that has seen them.
 fn watched(count: usize) -> (World, Vec<Entity>, Watch) {
@@ -22,7 +25,7 @@ fn touch(world: &mut World, entity: Entity) {
 
 #[test]
 fn every_way_to_write_counts_and_reading_does_not() {
-    let ways: &[(&str, fn(&mut World, Entity), bool)] = &[
+    let ways: &[Way] = &[
         ("set", touch, true),
         ("get_mut", |world, e| *world.get_mut::<Pos>(e).unwrap().x = 1.0, true),
         ("insert", |world, e| world.insert(e, pos(2)).unwrap(), true),
@@ -72,10 +75,10 @@ fn consumers_at_different_rates_each_see_every_change_once() {
 fn a_consumer_before_its_writer_sees_the_write_in_the_next_tick() {
     let (mut world, entities, mut watch) = watched(100);
     let mut found = Vec::new();
-    for tick in 0..4 {
+    for entity in &entities[..4] {
         world.begin_tick().unwrap();
         found.push(seen(&mut watch, &mut world));
-        touch(&mut world, entities[tick]);
+        touch(&mut world, *entity);
         world.end_tick().unwrap();
     }
     assert_eq!(found, [vec![], vec![entities[0]], vec![entities[1]], vec![entities[2]]]);
@@ -159,7 +162,7 @@ fn added_is_what_came_and_implies_changed() {
 fn several_row_filters_are_alternatives() {
     let mut world = world();
     let entities: Vec<Entity> = world.spawn_batch((0..100).map(|i| (pos(i), Vel::default()))).unwrap().iter().collect();
-    let mut either: Query<Entity, (Changed<Pos>, Changed<Vel>, Added<Vel>)> = world.query_filtered();
+    let mut either: Query<Entity, AnyOfThree> = world.query_filtered();
     assert_eq!(seen(&mut either, &mut world), entities);
     touch(&mut world, entities[3]);
     touch(&mut world, entities[70]);

@@ -165,7 +165,7 @@ fn every_opaque_value_is_dropped_exactly_once() {
     // A failed operation gives its value up, once.
     assert!(world.set(many[0], make(9)).is_err() && world.insert(many[0], make(9)).is_err());
     assert_eq!(count(), 78_000);
-    world.get_mut::<Counted>(many[5000]).unwrap().1 = Box::new(0);
+    *world.get_mut::<Counted>(many[5000]).unwrap().1 = 0;
     drop(world);
     assert_eq!(count(), 0);
 }
@@ -211,9 +211,8 @@ struct Numbered<const N: usize>(usize);
 #[test]
 fn there_can_be_hundreds_of_component_types() {
     let mut world = world();
-    let ids: Vec<_> = (0..300)
-        .map(|i| world.define(&format!("c{i}"), vec![Field::new("value", Scalar::U32)]).unwrap())
-        .collect();
+    let ids: Vec<_> =
+        (0..300).map(|i| world.define(&format!("c{i}"), vec![Field::new("value", Scalar::U32)]).unwrap()).collect();
     let entities: Vec<Entity> = (0..300)
         .map(|i| {
             let entity = world.spawn_ids(&[ids[i], ids[(i + 70) % 300]], 1).unwrap().iter().next().unwrap();

@@ -31,7 +31,8 @@ fn mark(world: &World, query: &Query<&Pos>, doomed: impl Fn(Entity) -> bool) {
             // SAFETY: the row is in use, and nobody else touches the world.
             unsafe {
                 if doomed(shared.entity(*shared.eids(chunk, row))) {
-                    let words = std::slice::from_raw_parts_mut(shared.despawn_bits(chunk, 0), chunk.rows().div_ceil(64));
+                    let words =
+                        std::slice::from_raw_parts_mut(shared.despawn_bits(chunk, 0), chunk.rows().div_ceil(64));
                     bits::set(words, row);
                 }
             }
@@ -84,7 +85,9 @@ fn a_marked_parent_takes_its_marked_child_along_and_nobody_else() {
         query.state_mut().refresh(&world);
         mark(&world, &query, |entity| entity == child || entity == parent);
         assert_eq!(world.despawn_marked_rows(query.state()).unwrap(), 2);
-        assert!(world.is_alive(bystander) && world.is_alive(above) && !world.is_alive(child) && !world.is_alive(parent));
+        assert!(
+            world.is_alive(bystander) && world.is_alive(above) && !world.is_alive(child) && !world.is_alive(parent)
+        );
     }
 }
 

@@ -9,7 +9,10 @@ use peristyle_world::{CommandBuffer, Component, Entity, World};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-fn log<C: Component>(log: &Log, what: &'static str) -> impl Fn(&World, Entity, &mut CommandBuffer) + Send + Sync + 'static {
+fn log<C: Component>(
+    log: &Log,
+    what: &'static str,
+) -> impl Fn(&World, Entity, &mut CommandBuffer) + Send + Sync + 'static {
     let log = log.clone();
     move |world, entity, _| {
         log.lock().unwrap().push(format!("{what} {} {}", entity.index(), world.has::<C>(entity)));
@@ -43,7 +46,14 @@ fn additions_are_told_afterwards_and_removals_before() {
     let bare = world.spawn(()).unwrap();
     world.insert_id(bare, id).unwrap();
     world.remove_id(bare, id).unwrap();
-    assert_eq!(take(&told), [2, 3, 4, 5, 6, 7].map(|i| format!("+pos {i} true")).into_iter().chain(["-pos 7 true".into()]).collect::<Vec<_>>());
+    assert_eq!(
+        take(&told),
+        [2, 3, 4, 5, 6, 7]
+            .map(|i| format!("+pos {i} true"))
+            .into_iter()
+            .chain(["-pos 7 true".into()])
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -10,10 +10,18 @@ fn subsets(world: &mut World) -> Vec<Entity> {
     (0..16)
         .map(|set| {
             let entity = world.spawn(()).unwrap();
-            if set & 1 != 0 { world.insert(entity, pos(set)).unwrap() }
-            if set & 2 != 0 { world.insert(entity, Vel::default()).unwrap() }
-            if set & 4 != 0 { world.insert(entity, Health(set as u32)).unwrap() }
-            if set & 8 != 0 { world.insert(entity, Tag).unwrap() }
+            if set & 1 != 0 {
+                world.insert(entity, pos(set)).unwrap()
+            }
+            if set & 2 != 0 {
+                world.insert(entity, Vel::default()).unwrap()
+            }
+            if set & 4 != 0 {
+                world.insert(entity, Health(set as u32)).unwrap()
+            }
+            if set & 8 != 0 {
+                world.insert(entity, Tag).unwrap()
+            }
             entity
         })
         .collect()
@@ -51,7 +59,7 @@ fn optional_terms_restrict_nothing() {
     query.for_each(&mut world, |(entity, _, position, both)| {
         let set = entities.iter().position(|e| *e == entity).unwrap();
         assert_eq!(position, (set & 1 != 0).then(|| pos(set)));
-        assert_eq!(both, (set & 12 == 12).then(|| (Health(set as u32), Tag)));
+        assert_eq!(both, (set & 12 == 12).then_some((Health(set as u32), Tag)));
         rows += 1;
     });
     assert_eq!(rows, 8);
@@ -111,7 +119,8 @@ fn writes_reach_the_entities_by_row_and_by_chunk() {
 #[test]
 fn a_query_knows_what_it_reads_and_writes() {
     let mut world = world();
-    let query = world.query_filtered::<(&mut Pos, Option<&Vel>, Entity), (Without<Tag>, peristyle_world::Changed<Health>)>();
+    let query =
+        world.query_filtered::<(&mut Pos, Option<&Vel>, Entity), (Without<Tag>, peristyle_world::Changed<Health>)>();
     let id = |world: &World, name| world.components().by_name(name).unwrap().id();
     assert_eq!(query.writes(), [id(&world, "Pos")]);
     assert_eq!(query.reads(), [id(&world, "Vel"), id(&world, "Health")]);
@@ -140,5 +149,7 @@ alias_panics! {
 fn reading_twice_is_no_mistake() {
     let mut world = world();
     world.spawn(pos(3)).unwrap();
-    world.query::<(&Pos, &Pos, Option<&Pos>)>().for_each(&mut world, |row| assert_eq!(row, (pos(3), pos(3), Some(pos(3)))));
+    world
+        .query::<(&Pos, &Pos, Option<&Pos>)>()
+        .for_each(&mut world, |row| assert_eq!(row, (pos(3), pos(3), Some(pos(3)))));
 }

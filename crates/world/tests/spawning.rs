@@ -39,7 +39,8 @@ fn a_batch_whose_iterator_panics_leaves_a_world_that_goes_on() {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(world.spawn_batch(batch))));
     assert!(result.is_err());
     assert_eq!(count(&mut world.query::<&Name>(), &mut world), world.len());
-    let entities: Vec<Entity> = world.spawn_batch((0..10).map(|i| (pos(i), Name(i.to_string())))).unwrap().iter().collect();
+    let entities: Vec<Entity> =
+        world.spawn_batch((0..10).map(|i| (pos(i), Name(i.to_string())))).unwrap().iter().collect();
     assert!(entities.iter().enumerate().all(|(i, e)| world.get::<Name>(*e).unwrap().0 == i.to_string()));
 }
 
@@ -57,7 +58,9 @@ fn filling_in_place_covers_every_row_once() {
     let entities: Vec<Entity> = spawned.unwrap().iter().collect();
     assert_eq!(runs, [(0, 16_384), (16_384, 16_384), (32_768, 16_384), (49_152, 10_848)]);
     assert!(entities.iter().enumerate().all(|(i, e)| {
-        world.get::<Pos>(*e).unwrap() == pos(i) && world.get::<Health>(*e).unwrap() == Health(i as u32) && world.has::<Tag>(*e)
+        world.get::<Pos>(*e).unwrap() == pos(i)
+            && world.get::<Health>(*e).unwrap() == Health(i as u32)
+            && world.has::<Tag>(*e)
     }));
     assert!(world.spawn_fill::<Pos>(0, |_, _| unreachable!("there is nothing to fill")).unwrap().is_empty());
 }
@@ -67,11 +70,12 @@ fn filling_goes_on_where_the_last_chunk_ended() {
     let mut world = world();
     let fill = |world: &mut World, count| -> Vec<usize> {
         let mut runs = Vec::new();
-        world.spawn_fill::<Health>(count, |h, first| {
-            runs.push(h.0.len());
-            h.0.iter_mut().enumerate().for_each(|(i, value)| *value = (first + i) as u32);
-        })
-        .unwrap();
+        world
+            .spawn_fill::<Health>(count, |h, first| {
+                runs.push(h.0.len());
+                h.0.iter_mut().enumerate().for_each(|(i, value)| *value = (first + i) as u32);
+            })
+            .unwrap();
         runs
     };
     assert_eq!(fill(&mut world, 16_000), [16_000]);
@@ -97,11 +101,24 @@ fn bundles_nest_and_hold_more_than_a_few_components() {
     numbered!(A B C D E F G H I J K L M N O P Q R);
     let mut world = world();
     let entity = world
-        .spawn(((A(1), B(2), C(3), (D(4), E(5), F(6))), (G(7), H(8), I(9), J(10), K(11)), (L(12), M(13), N(14), (O(15), P(16), Q(17), R(18)))))
+        .spawn((
+            (A(1), B(2), C(3), (D(4), E(5), F(6))),
+            (G(7), H(8), I(9), J(10), K(11)),
+            (L(12), M(13), N(14), (O(15), P(16), Q(17), R(18))),
+        ))
         .unwrap();
     assert_eq!((world.get::<A>(entity).unwrap(), world.get::<R>(entity).unwrap()), (A(1), R(18)));
     assert_eq!((world.get::<K>(entity).unwrap(), world.get::<P>(entity).unwrap()), (K(11), P(16)));
-    world.insert(entity, ((A(21), B(22), C(23), (D(24), E(25), F(26))), (G(27), H(28), I(29), J(30), K(31)), (L(32), M(33), N(34), (O(35), P(36), Q(37), R(38))))).unwrap();
+    world
+        .insert(
+            entity,
+            (
+                (A(21), B(22), C(23), (D(24), E(25), F(26))),
+                (G(27), H(28), I(29), J(30), K(31)),
+                (L(32), M(33), N(34), (O(35), P(36), Q(37), R(38))),
+            ),
+        )
+        .unwrap();
     assert_eq!((world.get::<Q>(entity).unwrap(), world.get::<R>(entity).unwrap()), (Q(37), R(38)));
 }
 

@@ -38,7 +38,10 @@ fn the_first_chunk_doubles_until_it_is_full_sized_and_keeps_its_values() {
     assert!(sizes[..9].windows(2).all(|pair| pair[1] > pair[0] && pair[1] <= 2 * pair[0]));
     assert_eq!((sizes[9], sizes[10]), (2 * sizes[8], 3 * sizes[8]));
     for (i, entity) in entities.iter().enumerate() {
-        assert_eq!((world.get::<Pos>(*entity).unwrap(), &world.get::<Name>(*entity).unwrap().0), (pos(i), &i.to_string()));
+        assert_eq!(
+            (world.get::<Pos>(*entity).unwrap(), &world.get::<Name>(*entity).unwrap().0),
+            (pos(i), &i.to_string())
+        );
     }
 }
 
@@ -117,11 +120,17 @@ fn after_exhaustion_the_world_is_as_it_was_and_goes_on() {
     oom(world.spawn_batch((0..100_000).map(|i| (pos(i), Name("new".into())))).map(drop));
     oom(world.spawn_fill::<(Pos, Vel)>(200_000, |_, _| unreachable!("nothing is filled")).map(drop));
     oom(world.reserve::<(Pos, Health)>(1_000_000));
-    oom(world.define_columns("table", vec![peristyle_world::Field::new("x", peristyle_world::Scalar::F64)], 1 << 20).map(drop));
+    oom(world
+        .define_columns("table", vec![peristyle_world::Field::new("x", peristyle_world::Scalar::F64)], 1 << 20)
+        .map(drop));
     assert_consistent(&mut world, &entities);
     // Freed rows are room again.
     world.despawn_batch(entities.split_off(10)).unwrap();
-    world.spawn_batch((10..16_000).map(|i| (pos(i), Name(i.to_string())))).unwrap().iter().for_each(|e| entities.push(e));
+    world
+        .spawn_batch((10..16_000).map(|i| (pos(i), Name(i.to_string()))))
+        .unwrap()
+        .iter()
+        .for_each(|e| entities.push(e));
     assert_consistent(&mut world, &entities);
 }
 
@@ -129,7 +138,8 @@ fn after_exhaustion_the_world_is_as_it_was_and_goes_on() {
 fn a_move_that_finds_no_room_leaves_the_entity_as_it_was() {
     // 64 rows of the wide component take 2 MiB together with the narrow ones: the first table fits, the second does not.
     let mut world = World::on(Memory::reserve(2 << 20).unwrap());
-    let wide: Vec<_> = (0..2_200).map(|i| peristyle_world::Field::new(format!("f{i}"), peristyle_world::Scalar::F64)).collect();
+    let wide: Vec<_> =
+        (0..2_200).map(|i| peristyle_world::Field::new(format!("f{i}"), peristyle_world::Scalar::F64)).collect();
     let wide = world.define("wide", wide).unwrap();
     let mut changed = world.query_filtered::<Entity, peristyle_world::Changed<Pos>>();
     let entity = world.spawn((pos(1), Name("kept".into()))).unwrap();
@@ -152,7 +162,11 @@ fn a_move_that_finds_no_room_leaves_the_entity_as_it_was() {
 fn many_tables_share_one_memory() {
     let mut world = world();
     let ids: Vec<_> = (0..10)
-        .map(|i| world.define(&format!("c{i}"), vec![peristyle_world::Field::new("v", peristyle_world::Scalar::U16)]).unwrap())
+        .map(|i| {
+            world
+                .define(&format!("c{i}"), vec![peristyle_world::Field::new("v", peristyle_world::Scalar::U16)])
+                .unwrap()
+        })
         .collect();
     let mut entities = Vec::new();
     for set in 0..1_024_usize {

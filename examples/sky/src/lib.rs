@@ -32,7 +32,8 @@ mod timetable;
 
 pub use airports::{AirportError, Airports};
 pub use config::{
-    ConfigError, JobKind, Limit, SkyConfig, parse_bytes, parse_job, parse_seconds, parse_speed, parse_start, parse_ticks, parse_workers,
+    ConfigError, JobKind, Limit, SkyConfig, parse_bytes, parse_job, parse_seconds, parse_speed, parse_start,
+    parse_ticks, parse_workers,
 };
 pub use data::{AIRPORTS_FILE, DataError, DataFiles, FLIGHTS_FILE, VEGA_DATASETS_DIR};
 pub use day::{DAY_SECONDS, TICK_SECONDS_MAX, TICKS_PER_SECOND, fold};
@@ -41,8 +42,8 @@ pub use route::{
     AirportColumns, FlightColumns, Place, PositionColumns, Route, RouteColumns, flying_elapsed, flying_total, place,
     step,
 };
-pub use simulation::{Airport, Flight, Position, ScheduledFlight, Simulation};
 pub use run::run;
+pub use simulation::{Airport, Flight, Position, ScheduledFlight, Simulation};
 pub use sky::{Hooks, Loaded, Quiet, SkyError, load};
 pub use timetable::{FlightRow, Skipped, Timetable, TimetableError, airborne_at, departures, flying_seconds};
 

@@ -102,9 +102,7 @@ impl Simulation {
     pub fn new(config: &SkyConfig, loaded: &Loaded, timeline: Timeline) -> Result<Simulation, SkyError> {
         match config.job {
             JobKind::Rust => Simulation::build(config, loaded, timeline, None),
-            JobKind::Ts | JobKind::Path(_) => {
-                Simulation::with_cluster(config, loaded, timeline, &Cluster::new()?)
-            }
+            JobKind::Ts | JobKind::Path(_) => Simulation::with_cluster(config, loaded, timeline, &Cluster::new()?),
         }
     }
 
@@ -255,25 +253,26 @@ fn spawn(world: &mut World, count: usize, row_of: impl Fn(usize) -> usize) -> Re
     let spawned = world.columns_scope::<ScheduledFlight, _>(|world, timetable| {
         world.columns_scope::<Route, _>(|world, routes| {
             world.columns_scope::<Airport, _>(|world, airports| {
-                let spawned = world.spawn_fill::<(Flight, Route, Position)>(count, |(flight, route, position), first| {
-                    for at in 0..flight.departs.len() {
-                        let row = row_of(first + at);
-                        let (origin, way) = (timetable.origin[row], timetable.route[row] as usize);
-                        flight.departs[at] = timetable.departs[row];
-                        flight.arrives[at] = timetable.arrives[row];
-                        flight.origin[at] = origin;
-                        flight.destination[at] = timetable.destination[row];
-                        flight.delay[at] = timetable.delay[row];
-                        route.angle[at] = routes.angle[way];
-                        route.ahead_x[at] = routes.ahead_x[way];
-                        route.ahead_y[at] = routes.ahead_y[way];
-                        route.ahead_z[at] = routes.ahead_z[way];
-                        position.latitude[at] = airports.latitude[usize::from(origin)];
-                        position.longitude[at] = airports.longitude[usize::from(origin)];
-                        position.heading[at] = 0.0;
-                        position.progress[at] = 0.0;
-                    }
-                });
+                let spawned =
+                    world.spawn_fill::<(Flight, Route, Position)>(count, |(flight, route, position), first| {
+                        for at in 0..flight.departs.len() {
+                            let row = row_of(first + at);
+                            let (origin, way) = (timetable.origin[row], timetable.route[row] as usize);
+                            flight.departs[at] = timetable.departs[row];
+                            flight.arrives[at] = timetable.arrives[row];
+                            flight.origin[at] = origin;
+                            flight.destination[at] = timetable.destination[row];
+                            flight.delay[at] = timetable.delay[row];
+                            route.angle[at] = routes.angle[way];
+                            route.ahead_x[at] = routes.ahead_x[way];
+                            route.ahead_y[at] = routes.ahead_y[way];
+                            route.ahead_z[at] = routes.ahead_z[way];
+                            position.latitude[at] = airports.latitude[usize::from(origin)];
+                            position.longitude[at] = airports.longitude[usize::from(origin)];
+                            position.heading[at] = 0.0;
+                            position.progress[at] = 0.0;
+                        }
+                    });
                 spawned.map(drop)
             })
         })

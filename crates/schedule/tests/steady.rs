@@ -1,0 +1,79 @@
+//! A frame in a steady world allocates nothing.
+
+mod support;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System as SystemAllocator},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
+
+use peristyle_schedule::{Mode, Stage, System};
+use peristyle_world::{Changed, Entity};
+use support::{A, B, C, scheduler, toil, world_of};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        // SAFETY: the caller's duties are the same.
+        unsafe { SystemAllocator.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's duties are the same.
+        unsafe { SystemAllocator.dealloc(ptr, layout) }
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        // SAFETY: the caller's duties are the same.
+        unsafe { SystemAllocator.realloc(ptr, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Flights depart and arrive, so to say: rows are spawned in place, moved on all lanes, and despawned by bit.
+#[test]
+fn a_steady_frame_allocates_nothing() {
+    for (mode, workers) in [(Mode::Serial, 0), (Mode::Parallel, 2)] {
+        let mut world = world_of(40_000);
+        world.insert_columns::<C>(8, |c| c.n.fill(1)).unwrap();
+        let mut scheduler = scheduler(world, mode, workers);
+        let spawn = System::new("a spawn").exclusive(|world, tick| {
+            let missing = 40_000 - world.len();
+            world.spawn_fill::<A>(missing, |a, _| a.x.fill(tick.number as f32)).unwrap();
+        });
+        let step = System::new("b step").each_chunk_with::<&mut A, (), _>(|setup| {
+            let (despawn, columns) = (setup.despawns(), setup.reads_columns::<C>());
+            move |range, a| {
+                toil(range.rows() as u32);
+                let add = range.columns(&columns).n[0] as f32;
+                a.x.iter_mut().for_each(|x| *x += add);
+                let bits = range.despawn_bits(&despawn);
+                bits[0] |= 0b101;
+            }
+        });
+        let each =
+            System::new("c each").each::<(&A, Entity, Option<&B>)>(|_, (a, _, b)| assert!(b.is_none() && a.x >= 0.0));
+        let watch = System::new("d watch").each_with::<&A, Changed<A>, _>(|_| |_, _| ());
+        let once = System::new("e once").stage(Stage::Late).run(|setup| {
+            let mut query = setup.query::<&mut A>();
+            move |context| context.for_each(&mut query, |row| *row.x += 1.0)
+        });
+        for system in [spawn, step.after("a spawn"), each, watch, once] {
+            scheduler.add(system).unwrap();
+        }
+        (0..100).for_each(|_| _ = scheduler.run_frame(0.1, 0.0).unwrap());
+        let before = ALLOCATIONS.load(SeqCst);
+        let mut despawned = 0;
+        for _ in 0..100 {
+            despawned += scheduler.run_frame(0.1, 0.0).unwrap().despawned;
+        }
+        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{mode:?}");
+        assert!(despawned > 500);
+    }
+}

@@ -56,6 +56,39 @@ fn a_system_starts_when_what_it_waits_for_is_done_not_later() {
     assert_eq!(after.load(SeqCst), LEARNING as u32 + 5);
 }
 
+/// As above, where both are on the board: `c next` starts when `a first` is done, though `b waits` still runs.
+#[test]
+fn a_done_task_lets_others_start_while_tasks_are_open() {
+    let mut scheduler = scheduler(world_of(1), Mode::Parallel, 1);
+    let frame = current().id();
+    let (tell, told) = channel::<()>();
+    scheduler.add(System::new("a first").run(|_| |_| _ = toil(200_000))).unwrap();
+    let waits = System::new("b waits").run(move |_| {
+        move |context| {
+            // The frame's thread, should it help with this, has to go on itself.
+            if context.tick().number == LEARNING && current().id() != frame {
+                told.recv_timeout(PATIENCE).expect("`c next` runs beside this");
+            } else {
+                toil(200_000);
+            }
+        }
+    });
+    scheduler.add(waits).unwrap();
+    let next = System::new("c next").after("a first").run(move |_| {
+        move |context| {
+            if context.tick().number == LEARNING {
+                tell.send(()).unwrap();
+            }
+        }
+    });
+    scheduler.add(next).unwrap();
+    // Something to do at once, else `b waits` would run in place.
+    scheduler.add(System::new("d other").run(|_| |_| ())).unwrap();
+    for _ in 0..LEARNING + 1 {
+        scheduler.run_frame(0.0, 0.0).unwrap();
+    }
+}
+
 /// Whoever waits takes back what nobody has started: with workers that never get a core, as with none, frames end.
 #[test]
 fn frames_end_without_workers() {

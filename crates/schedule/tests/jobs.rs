@@ -97,6 +97,7 @@ fn with_and_without_restrict_and_are_not_lent() {
 fn columns_that_the_world_has_once_can_be_written_and_exchanged() {
     let mut scheduler = serial(full_world(1));
     let run = job(|call| {
+        assert_eq!((call.resources.len(), call.shape.resources[0].access), (1, Access::Write));
         column::<u32>(&call.resources[0]).iter_mut().for_each(|n| *n += 1);
         Ok(())
     });
@@ -158,6 +159,27 @@ fn a_changed_filter_calls_for_ranges_with_changes_and_says_which_rows() {
     }
     scheduler.run_frame(0.0, 0.0).unwrap();
     assert_eq!(log.take(), ["[3] of 16384", "[20000, 20001] of 16384"]);
+}
+
+#[test]
+fn ranges_without_changes_are_no_call() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let mut scheduler = scheduler(world_of(16_000), Mode::Parallel, 1);
+    let count = Arc::clone(&calls);
+    let run = job(move |call| {
+        toil(call.rows * 40);
+        assert!(column::<u8>(call.changed[0].as_ref().unwrap()).iter().any(|byte| *byte != 0));
+        count.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    scheduler.add(System::new("job").job(run.changed::<A>())).unwrap();
+    for frame in 0..40 {
+        calls.store(0, SeqCst);
+        assert_eq!(scheduler.run_frame(0.0, 0.0).unwrap().failures, 0);
+        assert!(frame == 0 || calls.load(SeqCst) == 1);
+        let entity = scheduler.world().entity(frame * 300);
+        scheduler.world_mut().set(entity, A { x: 0.0 }).unwrap();
+    }
 }
 
 #[test]

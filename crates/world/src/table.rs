@@ -13,7 +13,10 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use peristyle_layout::{
@@ -61,7 +64,7 @@ pub(crate) struct Chunk {
     pub(crate) position: usize,
     opaque: Box<[OpaqueColumn]>,
     /// See [`Table::offsets`].
-    offsets: Box<[u32]>,
+    offsets: Arc<[u32]>,
 }
 
 // SAFETY: opaque values are `Send + Sync` (a bound of `Component`); bytes of the block and values are reached only under
@@ -104,6 +107,8 @@ pub(crate) struct Table {
     fields: Box<[FieldColumn]>,
     /// The columns of one, two, four and eight bytes, the entity index among them: a row is moved size by size.
     by_size: [Box<[FieldColumn]>; 4],
+    /// See [`Table::offsets`].
+    full_offsets: OnceLock<Arc<[u32]>>,
     opaque: Box<[OpaqueType]>,
     /// Component number to column, `u16::MAX` for none.
     columns: Box<[u16]>,
@@ -167,6 +172,7 @@ impl Table {
                 let index = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
                 fields.iter().chain([&index]).filter(|field| field.scalar.size() == size).copied().collect()
             }),
+            full_offsets: OnceLock::new(),
             fields: fields.into(),
             opaque: opaque.into(),
             columns: columns.into(),
@@ -243,10 +249,14 @@ impl Table {
         chunk.ptr().wrapping_add(offset + row * field.scalar.size())
     }
 
-    /// Where the columns of [`Table::by_size`] start in a chunk.
-    fn offsets(&self, capacity: usize) -> Box<[u32]> {
-        let fields = self.by_size.iter().flatten();
-        fields.map(|field| column_offset(capacity, field.row_bytes_before, field.columns_before) as u32).collect()
+    /// Where the columns of [`Table::by_size`] start in a chunk. Full-sized chunks share one list, so that a table whose
+    /// length swings allocates nothing.
+    fn offsets(&self, capacity: usize) -> Arc<[u32]> {
+        let make = || {
+            let fields = self.by_size.iter().flatten();
+            fields.map(|field| column_offset(capacity, field.row_bytes_before, field.columns_before) as u32).collect()
+        };
+        if capacity == CHUNK_ROWS { self.full_offsets.get_or_init(make).clone() } else { make() }
     }
 
     /// Copies a row's columns and entity index.

@@ -9,7 +9,7 @@
 //! - Bit `i` of a bitset is row `i` of the call: byte `i >> 3`, mask `1 << (i & 7)`.
 //! - Nothing of a call may be touched after `run` returned.
 
-use std::{error, fmt, ptr::NonNull};
+use std::{error, fmt, ops::Deref, ptr::NonNull};
 
 use peristyle_layout::{Entity, Field, Scalar};
 
@@ -92,13 +92,16 @@ pub struct Extra<'a> {
     pub version: u64,
 }
 
-/// One call of a job on one range of rows.
-pub struct JobCall<'a> {
+/// One call of a job on one range of rows: [`JobCallParts`] that somebody answered for.
+pub struct JobCall<'a>(JobCallParts<'a>);
+
+/// The parts of a [`JobCall`], to be turned into one by [`JobCall::lease`].
+pub struct JobCallParts<'a> {
     /// What the job declared.
     pub shape: &'a JobShape,
     /// Rows in this call: 1 to 16 384.
     pub rows: u32,
-    /// `u32` entity index of each row.
+    /// `u32` entity index of each row. A job must not change them: what it is shown is a copy.
     pub eids: Lent,
     /// Handles of the rows.
     pub entities: &'a dyn EntityLookup,
@@ -117,37 +120,15 @@ pub struct JobCall<'a> {
     pub time: f64,
     /// The system's `extra` value for this tick.
     pub extra: Option<Extra<'a>>,
-    /// Keeps construction to [`JobCall::lease`].
-    leased: Leased,
 }
 
-/// Proof that a [`JobCall`] was made by somebody who answered for its pointers.
-struct Leased;
+impl<'a> Deref for JobCall<'a> {
+    type Target = JobCallParts<'a>;
 
-/// The parts of a [`JobCall`], to be turned into one by [`JobCall::lease`].
-pub struct JobCallParts<'a> {
-    /// See [`JobCall::shape`].
-    pub shape: &'a JobShape,
-    /// See [`JobCall::rows`].
-    pub rows: u32,
-    /// See [`JobCall::eids`].
-    pub eids: Lent,
-    /// See [`JobCall::entities`].
-    pub entities: &'a dyn EntityLookup,
-    /// See [`JobCall::columns`].
-    pub columns: &'a [Lent],
-    /// See [`JobCall::changed`].
-    pub changed: &'a [Option<Lent>],
-    /// See [`JobCall::despawn`].
-    pub despawn: Option<Lent>,
-    /// See [`JobCall::resources`].
-    pub resources: &'a [Lent],
-    /// See [`JobCall::dt`].
-    pub dt: f64,
-    /// See [`JobCall::time`].
-    pub time: f64,
-    /// See [`JobCall::extra`].
-    pub extra: Option<Extra<'a>>,
+    #[inline]
+    fn deref(&self) -> &JobCallParts<'a> {
+        &self.0
+    }
 }
 
 impl<'a> JobCall<'a> {
@@ -168,14 +149,12 @@ impl<'a> JobCall<'a> {
             parts.resources.len(),
             parts.shape.resources.iter().map(|resource| resource.fields.len()).sum::<usize>()
         );
-        let JobCallParts { shape, rows, eids, entities, columns, changed, despawn, resources, dt, time, extra } = parts;
-        JobCall { shape, rows, eids, entities, columns, changed, despawn, resources, dt, time, extra, leased: Leased }
+        JobCall(parts)
     }
 }
 
 impl fmt::Debug for JobCall<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Leased = self.leased;
         f.debug_struct("JobCall").field("rows", &self.rows).field("dt", &self.dt).field("time", &self.time).finish()
     }
 }

@@ -34,6 +34,11 @@ const LOSS_SHARE: f64 = 0.04;
 /// The longest time in place before the next try.
 const PAUSE_NS_MAX: f64 = 1e9;
 
+/// The most ranges that a run is divided into on so many lanes; one more than planned, for what rounding leaves.
+pub(crate) fn ranges_max(lanes: usize) -> usize {
+    if lanes < 2 { 1 } else { lanes * RANGES_A_LANE_MAX as usize + 1 }
+}
+
 /// How the rows of one run are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Division {

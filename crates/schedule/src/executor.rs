@@ -11,7 +11,7 @@ use peristyle_timeline::clock;
 use peristyle_world::SharedWorld;
 
 use crate::{
-    cost::{Alarm, Division},
+    cost::{Alarm, Division, ranges_max},
     error::ScheduleError,
     plan::Plan,
     slot::{BufferIds, Frame, Running, Slots},
@@ -213,12 +213,15 @@ impl Segment<'_, '_, '_> {
     fn start_rows(&mut self, position: usize) -> Result<bool, ScheduleError> {
         let Frame { world, tick } = *self.frame;
         let running = self.slots.closed(position);
+        // Room for the finest cut there can be, so that no later run allocates, whatever it costs and how it is cut.
+        running.ensure_buffers(ranges_max(self.lanes), self.buffer_ids)?;
         let Body::Rows(body) = &mut running.body else { return Ok(false) };
         body.query_mut().refresh(world);
         let rows = running.ranges.collect(body.query().chunks(world));
         if rows == 0 {
             return Ok(false);
         }
+        running.ranges.reserve(ranges_max(self.lanes));
         body.begin(world, tick)?;
         let (shared, sequence) = (SharedWorld::new(world), self.sequence + (position - self.range.start) as u64);
         for chunk in running.ranges.chunks() {
@@ -235,7 +238,6 @@ impl Segment<'_, '_, '_> {
             Division::InPlace | Division::Asleep => None,
             Division::Split { range_rows, wake } => {
                 running.ranges.cut(range_rows);
-                running.ensure_buffers(running.ranges.len(), self.buffer_ids)?;
                 Some((running.ranges.len(), wake)).filter(|(ranges, _)| *ranges > 1)
             }
         };

@@ -52,6 +52,14 @@ impl Ranges {
         rows
     }
 
+    /// Makes room for cuts into that many ranges.
+    #[inline]
+    pub(crate) fn reserve(&mut self, ranges: usize) {
+        let items = ranges + self.chunks.len();
+        self.items.reserve(items.saturating_sub(self.items.len()));
+        self.ends.reserve(ranges.saturating_sub(self.ends.len()));
+    }
+
     /// All in one range, chunk by chunk.
     pub(crate) fn join(&mut self) {
         self.cut(self.rows);

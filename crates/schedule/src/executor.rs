@@ -215,6 +215,7 @@ impl Segment<'_, '_, '_> {
         let running = self.slots.closed(position);
         // Room for the finest cut there can be, so that no later run allocates, whatever it costs and how it is cut.
         running.ensure_buffers(ranges_max(self.lanes), self.buffer_ids)?;
+        running.ensure_parts(self.scope.lanes());
         let Body::Rows(body) = &mut running.body else { return Ok(false) };
         body.query_mut().refresh(world);
         let rows = running.ranges.collect(body.query().chunks(world));

@@ -237,6 +237,14 @@ impl Running {
         Ok(())
     }
 
+    /// Makes sure of a part for each lane.
+    #[inline]
+    pub(crate) fn ensure_parts(&mut self, lanes: usize) {
+        if self.parts.len() != lanes {
+            self.parts.resize_with(lanes, Part::default);
+        }
+    }
+
     /// The command buffers, in order of ranges.
     pub(crate) fn buffers(&mut self) -> impl Iterator<Item = &mut CommandBuffer> {
         self.commands.iter_mut().map(UnsafeCell::get_mut)
@@ -406,9 +414,7 @@ impl<'scope, 'env> Slots<'scope, 'env> {
     pub(crate) fn open(&mut self, position: usize, ranges: usize, wake: usize) -> bool {
         let lanes = self.scope.lanes();
         let running = self.closed(position);
-        if running.parts.len() != lanes {
-            running.parts.resize_with(lanes, Part::default);
-        }
+        running.ensure_parts(lanes);
         running.run.opening = running.run.opening.wrapping_add(1);
         let units = ranges.min(lanes) as u32;
         let Ok(task) = self.scope.open(&self.slots[position], units, wake) else { return false };

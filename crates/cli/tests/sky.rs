@@ -55,6 +55,7 @@ fn the_trace_has_job_spans_on_every_lane_at_the_peak() {
             events.iter().filter(|event| event["name"] == "fly" && event["cat"] == "range" && event["tid"] == lane);
         assert!(jobs.count() > 0, "lane {lane}");
     }
+    assert!(events.iter().any(|event| event["cat"] == "wait" && event["tid"] == 1), "the worker waits for work too");
 }
 
 #[test]

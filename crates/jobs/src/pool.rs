@@ -20,7 +20,7 @@ use std::io;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use peristyle_timeline::{NameId, Timeline, clock};
+use peristyle_timeline::{Kind, NameId, Timeline, clock};
 
 use crate::board::{Board, Ran, bits};
 use crate::lane::{Lane, Locals, PoolToken};
@@ -40,7 +40,7 @@ pub struct PoolOptions {
     /// How long an idle lane looks for work before it sleeps. 50 microseconds by default, and 0 if
     /// there are more lanes than cores, where spinning would take the core from who has work.
     pub spin: Duration,
-    /// Where the time that the frame's thread waits for workers is recorded, on lane 0.
+    /// Where the time is recorded that lanes wait: the frame's thread for workers, workers for work.
     pub timeline: Timeline,
 }
 
@@ -220,9 +220,11 @@ impl Shared {
                 continue;
             }
             let has_work = || self.board.has_range(recent) || self.board.has_work() || stopped();
+            let stamp = self.timeline.begin();
             if !spin(self.spin_ticks, has_work) {
                 self.dormitory.sleep(worker, has_work);
             }
+            self.timeline.end(worker + 1, Kind::Wait, self.wait_name, stamp, 0, 0);
         }
         // Here and not in a destructor of the thread: values may need the thread's own storage.
         drop(lane);

@@ -43,6 +43,11 @@ use crate::modules::Module;
 pub(crate) struct Slot(RefCell<Option<Agent>>);
 
 impl Slot {
+    /// Whether there is an agent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.try_borrow().is_ok_and(|agent| agent.is_some())
+    }
+
     /// Drops the agent.
     pub(crate) fn close(&self) {
         let agent = self.0.try_borrow_mut().ok().and_then(|mut agent| agent.take());
@@ -207,6 +212,8 @@ impl Roots {
         }
         match self.control.why() {
             Why::Asked => "interrupted".into(),
+            Why::Overran => format!("it overran its deadline of {:?}", self.control.deadline()),
+            Why::Killed => "its worker was killed".into(),
             Why::TooLong => format!("it ran longer than {:?}", self.shared.limits.call_time.unwrap_or_default()),
         }
     }

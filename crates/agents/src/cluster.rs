@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mozjs::rust::ThreadSafeJSContext;
+use peristyle_jobs::{Stop, StopReason};
 
 use crate::AgentError;
 use crate::console::{Console, Level};
@@ -138,8 +139,13 @@ pub(crate) struct Shared {
 impl Shared {
     /// Registers a new agent.
     pub(crate) fn register(&self, remote: ThreadSafeJSContext) -> Arc<Control> {
-        let control =
-            Arc::new(Control { sequence: AtomicU64::new(0), stop: AtomicU64::new(0), why: AtomicU8::new(0), remote });
+        let control = Arc::new(Control {
+            sequence: AtomicU64::new(0),
+            stop: AtomicU64::new(0),
+            why: AtomicU8::new(0),
+            deadline_ns: AtomicU64::new(0),
+            remote,
+        });
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|control| control.strong_count() != 0);
         running.push(Arc::downgrade(&control));
@@ -158,6 +164,8 @@ impl Shared {
 pub(crate) enum Why {
     Asked = 0,
     TooLong = 1,
+    Overran = 2,
+    Killed = 3,
 }
 
 /// What other threads know of an agent: which entry runs, and whether to stop it.
@@ -167,6 +175,8 @@ pub(crate) struct Control {
     /// The sequence number of the entry to stop. Naming it keeps a late word from stopping the next entry.
     stop: AtomicU64,
     why: AtomicU8,
+    /// The deadline that was overrun, if that is why.
+    deadline_ns: AtomicU64,
     remote: ThreadSafeJSContext,
 }
 
@@ -202,7 +212,30 @@ impl Control {
     }
 
     pub(crate) fn why(&self) -> Why {
-        if self.why.load(Ordering::Relaxed) == Why::TooLong as u8 { Why::TooLong } else { Why::Asked }
+        let why = self.why.load(Ordering::Relaxed);
+        [Why::TooLong, Why::Overran, Why::Killed].into_iter().find(|known| *known as u8 == why).unwrap_or(Why::Asked)
+    }
+
+    /// The deadline that was overrun.
+    pub(crate) fn deadline(&self) -> Duration {
+        Duration::from_nanos(self.deadline_ns.load(Ordering::Relaxed))
+    }
+}
+
+impl Stop for Control {
+    fn entry(&self) -> u64 {
+        self.seen()
+    }
+
+    fn stop(&self, entry: u64, reason: StopReason) {
+        let why = match reason {
+            StopReason::Overran(deadline) => {
+                self.deadline_ns.store(deadline.as_nanos() as u64, Ordering::Relaxed);
+                Why::Overran
+            }
+            StopReason::Killed => Why::Killed,
+        };
+        self.interrupt(entry, why);
     }
 }
 

@@ -59,8 +59,14 @@ impl JsJob {
 
     /// Runs `f` with this lane's agent of the job's cluster.
     fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
-        let agents = lane.local::<Agents>(Agents::default);
-        agents.of(&self.0.cluster).with(&self.0.cluster.shared, f)
+        let slot = lane.local::<Agents>(Agents::default).of(&self.0.cluster).clone();
+        let is_new = !slot.is_open();
+        slot.with(&self.0.cluster.shared, |agent| {
+            if is_new {
+                lane.stopped_by(&agent.roots.control);
+            }
+            f(agent)
+        })
     }
 }
 

@@ -24,7 +24,8 @@
 //!   other work. Then its `fetch_add` claims a range of the new opening, as good as any other: the
 //!   word it gets tells the range and count of the new opening, and reading that word makes the new
 //!   work visible. So there is nothing to enter or leave, and no ABA.
-//! - A panic in a range is caught, counts as done, and is kept for the opener; the first one wins.
+//! - A panic in a range is caught, counts as done, and is kept for the opener; the first one wins. Its lane
+//!   [retires](Lane::retire).
 //!
 //! # Not here
 //! Sleeping and waking (`sleep`), and who may call what when (`scope`).
@@ -265,6 +266,7 @@ impl Board {
         // A job that panics leaves its own data as they are; the opener is told and decides.
         let result = catch_unwind(AssertUnwindSafe(|| unsafe { work.as_ref().run(range, lane) }));
         if let Err(payload) = result {
+            lane.retire();
             self.keep_panic(slot, JobPanic { range, payload });
         }
         let ran = &self.ran[lane.index() as usize];

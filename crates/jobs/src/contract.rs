@@ -13,7 +13,7 @@ use std::{error, fmt, ops::Deref, ptr::NonNull};
 
 use peristyle_layout::{Entity, Field, Scalar};
 
-use crate::Lane;
+use crate::{Lane, Overrun};
 
 /// What a job may do with a component or resource. Writing implies reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -199,6 +199,8 @@ pub enum JobError {
     Terminated(String),
     /// A Rust job panicked.
     Panicked(String),
+    /// What nothing could stop ran longer than its deadline, and was waited for: what it did is done.
+    Overran(Overrun),
 }
 
 impl fmt::Display for JobError {
@@ -211,6 +213,9 @@ impl fmt::Display for JobError {
             JobError::Load(message) => write!(f, "cannot be loaded: {message}"),
             JobError::Terminated(why) => write!(f, "was stopped: {why}"),
             JobError::Panicked(message) => write!(f, "panicked: {message}"),
+            JobError::Overran(Overrun { took, deadline }) => {
+                write!(f, "ran {took:?}, longer than its deadline of {deadline:?}, and was waited for")
+            }
         }
     }
 }

@@ -11,10 +11,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use peristyle_timeline::clock;
+
+use crate::watch::{Deadline, Overrun, Stop, Watch};
+
 /// A thread that runs jobs, as a job sees it.
 pub struct Lane {
     index: u32,
     pub(crate) locals: Locals,
+    watch: Arc<Watch>,
+    retired: bool,
 }
 
 /// Values by type, few enough for a scan.
@@ -22,8 +28,8 @@ pub struct Lane {
 pub(crate) struct Locals(Vec<(TypeId, Box<dyn Any>)>);
 
 impl Lane {
-    pub(crate) fn new(index: u32, locals: Locals) -> Lane {
-        Lane { index, locals }
+    pub(crate) fn new(index: u32, locals: Locals, watch: Arc<Watch>) -> Lane {
+        Lane { index, locals, watch, retired: false }
     }
 
     /// Returns the index of this lane: 0 for the frame's own thread, else the worker's, from 1.
@@ -54,6 +60,54 @@ impl Lane {
     pub fn take_local<T: 'static>(&mut self) -> Option<T> {
         let at = self.locals.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
         self.locals.0.remove(at).1.downcast().ok().map(|value| *value)
+    }
+
+    /// Runs `call` under the pool's deadline, and returns with its result how long it took if that was too long.
+    ///
+    /// When the deadline passes, what was left by [`stopped_by`](Lane::stopped_by) is told to stop; a Rust function is
+    /// waited for. Without a deadline this costs a branch, with one two readings of the clock.
+    #[inline]
+    pub fn watched<R>(&mut self, call: impl FnOnce(&mut Lane) -> R) -> (R, Option<Overrun>) {
+        match self.watch.deadline() {
+            None => (call(self), None),
+            Some(deadline) => self.watched_for(deadline, call),
+        }
+    }
+
+    #[cold]
+    fn watched_for<R>(&mut self, deadline: Deadline, call: impl FnOnce(&mut Lane) -> R) -> (R, Option<Overrun>) {
+        /// Notes the end of the call, also when it unwinds.
+        struct Noted(Arc<Watch>, u64);
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                self.0.set_began(self.1);
+            }
+        }
+        let began = clock::now();
+        let noted = Noted(self.watch.clone(), self.watch.set_began(began));
+        let result = call(self);
+        drop(noted);
+        let ticks = clock::now().saturating_sub(began);
+        (result, deadline.overrun(ticks))
+    }
+
+    /// Has `stop` told when a call on this lane overruns its deadline or the lane is killed, as long as it lives.
+    pub fn stopped_by(&mut self, stop: &Arc<impl Stop + 'static>) {
+        let stop: Weak<dyn Stop> = Arc::downgrade(stop) as Weak<dyn Stop>;
+        self.watch.add_stop(stop);
+    }
+
+    /// Ends this lane after the range that it runs: a worker's thread ends, with its values, and a new one takes its place;
+    /// the values of the frame's thread are dropped when its scope ends. For what left the values in doubt: a panic, an
+    /// agent out of memory.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// Whether this lane is to end.
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired
     }
 }
 

@@ -12,9 +12,11 @@ mod board;
 mod contract;
 mod lane;
 mod pool;
+mod queue;
 mod scope;
 mod sleep;
 mod sync;
+mod watch;
 
 #[cfg(all(loom, test))]
 mod models;
@@ -25,5 +27,7 @@ pub use crate::contract::{
     ResourceShape,
 };
 pub use crate::lane::Lane;
-pub use crate::pool::{Pool, PoolOptions, default_workers};
+pub use crate::pool::{Close, Pool, PoolOptions, Supervisor, default_workers};
+pub use crate::queue::{Pending, RefuseReason, Refused, TaskError};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};
+pub use crate::watch::{Overrun, Stop, StopReason};

@@ -15,6 +15,7 @@ use crate::lane::{Lane, Locals};
 use crate::pool::{Pool, PoolOptions, Shared};
 use crate::sync::Edge::{Claim, Done, Finish, Publish, Sleep};
 use crate::sync::weak::model;
+use crate::watch::Watch;
 
 /// Counts the runs of each range in plain cells: loom fails on any access that is not ordered.
 struct Rows<const N: usize>([UnsafeCell<u32>; N]);
@@ -50,7 +51,7 @@ impl<const N: usize> Work for Rows<N> {
 }
 
 fn lane(index: u32) -> Lane {
-    Lane::new(index, Locals::default())
+    Lane::new(index, Locals::default(), std::sync::Arc::new(Watch::new(None)))
 }
 
 fn wait(board: &Board, slot: usize) {

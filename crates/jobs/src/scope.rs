@@ -103,7 +103,7 @@ impl Pool {
     {
         let scope = Scope {
             shared: &self.shared,
-            lane: RefCell::new(Lane::new(0, self.token.take_locals())),
+            lane: RefCell::new(self.shared.lane(0, self.token.take_locals())),
             open: Cell::new(0),
             scope: PhantomData,
             env: PhantomData,
@@ -113,7 +113,7 @@ impl Pool {
         let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
         let panic = scope.finish(result.is_err());
         self.shared.board.hide_all();
-        self.token.keep_locals(std::mem::take(&mut scope.lane.borrow_mut().locals));
+        self.keep_lane(&mut scope.lane.borrow_mut());
         match (result, panic) {
             (Err(payload), _) => resume_unwind(payload),
             (Ok(_), Some(panic)) => panic.resume(),

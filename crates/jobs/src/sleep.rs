@@ -161,6 +161,14 @@ impl Dormitory {
         }
     }
 
+    /// Wakes worker `worker` if it sleeps. What it shall find was published before.
+    pub(crate) fn wake_one(&self, worker: usize) {
+        Edge::Sleep.fence();
+        if self.parkers[worker].wake() {
+            self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     #[cold]
     fn wake_some(&self, count: usize) {
         let mut left = count;

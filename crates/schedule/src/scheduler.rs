@@ -3,6 +3,7 @@
 use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
 };
 
 use peristyle_jobs::{Pool, PoolOptions, default_workers};
@@ -30,11 +31,14 @@ pub struct Options {
     pub mode: Mode,
     /// Where spans are recorded.
     pub timeline: Timeline,
+    /// How long one call of a system over rows may take: JavaScript and WebAssembly are stopped then, a Rust function is
+    /// waited for; both count as failures, and the frame goes on. None by default: what it stops depends on the machine.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: default_workers(), mode: Mode::Parallel, timeline: Timeline::off() }
+        Options { workers: default_workers(), mode: Mode::Parallel, timeline: Timeline::off(), deadline: None }
     }
 }
 
@@ -118,8 +122,9 @@ impl Scheduler {
     /// # Errors
     /// [`ScheduleError::Threads`] if the system gives no thread.
     pub fn new(mut world: World, options: Options) -> Result<Scheduler, ScheduleError> {
-        let Options { workers, mode, timeline } = options;
-        let pool = Pool::with_options(PoolOptions { timeline: timeline.clone(), ..PoolOptions::new(workers) })?;
+        let Options { workers, mode, timeline, deadline } = options;
+        let pool =
+            Pool::with_options(PoolOptions { timeline: timeline.clone(), deadline, ..PoolOptions::new(workers) })?;
         let names = Names {
             frame: timeline.name("frame"),
             commit: timeline.name("commit"),

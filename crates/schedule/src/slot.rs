@@ -336,7 +336,13 @@ impl Running {
                 system: self.key,
             };
             // SAFETY: the plan keeps whoever conflicts away by the caller's third duty, and items do not overlap.
-            if let Err(error) = unsafe { body.run(call, lane) } {
+            let (result, overrun) = lane.watched(|lane| unsafe { body.run(call, lane) });
+            if let Err(error) = result.and_then(|()| overrun.map_or(Ok(()), |overrun| Err(JobError::Overran(overrun))))
+            {
+                // An agent that was stopped, or what a panic left, is not trusted with the next call.
+                if matches!(error, JobError::Terminated(_) | JobError::Panicked(_)) {
+                    lane.retire();
+                }
                 self.set_recorded();
                 let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.count += 1;

@@ -18,6 +18,7 @@ mod bundle;
 mod columnar;
 mod commands;
 mod component;
+mod copy_out;
 mod defined;
 mod entities;
 mod error;
@@ -41,6 +42,7 @@ pub use component::{
     Columns, Component, ComponentId, ComponentInfo, Components, DefineError, Kind, Opaque, OpaqueType, RowMutOf, RowOf,
     SlicesMutOf, SlicesOf, Storage,
 };
+pub use copy_out::{ColumnReader, ColumnSlice, RemovalsOf, RowRef};
 pub use error::WorldError;
 pub use hierarchy::{Children, Parent};
 pub use observers::Observer;

@@ -144,7 +144,7 @@ impl QueryState {
 
     /// Calls `f` with each word of the pending bits of `rows` that is not zero, and its number.
     #[inline(always)]
-    fn for_each_pending_word(&self, at: At<'_>, rows: &Range<usize>, mut f: impl FnMut(usize, u64)) {
+    pub(crate) fn for_each_pending_word(&self, at: At<'_>, rows: &Range<usize>, mut f: impl FnMut(usize, u64)) {
         let mut tracks = self.filter_tracks(at.table);
         if let (Some(track), None) = (tracks.next(), tracks.next()) {
             return track.for_each_word(at.chunk.position, rows, f);

@@ -41,12 +41,28 @@ impl RemovedLogs {
         }
     }
 
-    fn start(&mut self, component: ComponentId) -> &mut Log {
+    /// Starts a component's log if there is none, and gives the place after its newest removal.
+    pub(crate) fn follow(&mut self, component: ComponentId) -> u64 {
         let index = component.0 as usize;
         if self.0.len() <= index {
             self.0.resize_with(index + 1, || None);
         }
-        self.0[index].get_or_insert_with(Log::default)
+        let log = self.0[index].get_or_insert_with(Log::default);
+        log.dropped + log.entities.len() as u64
+    }
+
+    /// Calls `f` with each removal from `next` on, and sets that behind the last.
+    pub(crate) fn read(&self, component: ComponentId, next: &mut u64, f: impl FnMut(Entity)) -> Result<(), FellBehind> {
+        let Some(Some(log)) = self.0.get(component.0 as usize) else { return Ok(()) };
+        if *next < log.dropped {
+            let missed = log.dropped - *next;
+            *next = log.dropped;
+            return Err(FellBehind { missed });
+        }
+        let first = (*next - log.dropped) as usize;
+        log.entities.range(first..).copied().for_each(f);
+        *next = log.dropped + log.entities.len() as u64;
+        Ok(())
     }
 }
 
@@ -70,8 +86,7 @@ impl World {
     /// Starts to read removals of `C`, from now on.
     pub fn removals<C: Component>(&mut self) -> Removals<C> {
         let component = self.register::<C>();
-        let log = self.removed.start(component);
-        Removals { component, next: log.dropped + log.entities.len() as u64, marker: PhantomData }
+        Removals { component, next: self.removed.follow(component), marker: PhantomData }
     }
 }
 
@@ -81,16 +96,7 @@ impl<C: Component> Removals<C> {
     /// # Errors
     /// [`FellBehind`] if the log has forgotten some; `f` is not called then, and the next call goes on with the oldest
     /// that is remembered.
-    pub fn read(&mut self, world: &World, mut f: impl FnMut(Entity)) -> Result<(), FellBehind> {
-        let Some(Some(log)) = world.removed.0.get(self.component.0 as usize) else { return Ok(()) };
-        if self.next < log.dropped {
-            let missed = log.dropped - self.next;
-            self.next = log.dropped;
-            return Err(FellBehind { missed });
-        }
-        let first = (self.next - log.dropped) as usize;
-        log.entities.range(first..).for_each(|entity| f(*entity));
-        self.next = log.dropped + log.entities.len() as u64;
-        Ok(())
+    pub fn read(&mut self, world: &World, f: impl FnMut(Entity)) -> Result<(), FellBehind> {
+        world.removed.read(self.component, &mut self.next, f)
     }
 }

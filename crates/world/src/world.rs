@@ -566,6 +566,14 @@ impl World {
         Some(Located { table, chunk, column: table.column(component)?, row: place.row as usize })
     }
 
+    /// The table, the position of the chunk in it and the row of an entity, if it lives.
+    #[inline]
+    pub(crate) fn place_of(&self, entity: Entity) -> Option<(&crate::table::Table, usize, usize)> {
+        let place = self.entities.find(entity)?;
+        let chunk = self.tables.get_chunk(place.chunk)?;
+        Some((self.tables.table(chunk.table), chunk.position, place.row as usize))
+    }
+
     /// Why [`World::find`] found nothing.
     #[cold]
     pub(crate) fn why_not(&self, entity: Entity, component: &str) -> WorldError {

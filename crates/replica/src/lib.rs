@@ -31,6 +31,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A [`Publisher`] does this for many clients: it keeps a log that clients follow at their own pace, and that those who
+//! come back go on from. Where frames may be lost, [`LossyViewWorld`] is the client's end.
+//!
 //! # The format
 //! [`Schema::encode`] documents the message that opens a stream; `frame.rs`, `rows.rs` and `pack.rs` of this crate document
 //! frames, byte by byte.
@@ -43,7 +46,9 @@ mod bytes;
 mod error;
 mod frame;
 mod held;
+mod lossy;
 mod pack;
+mod publisher;
 mod quantise;
 mod rows;
 mod schema;
@@ -52,6 +57,8 @@ mod view;
 mod view_world;
 
 pub use crate::error::{FrameError, ViewError};
+pub use crate::lossy::{BASELINES_MAX, LossyViewWorld};
+pub use crate::publisher::{Bytes, ClientId, Publisher, PublisherOptions};
 pub use crate::schema::{COMPONENTS_MAX, Coding, ComponentSchema, FieldSchema, MAGIC, Predictor, Schema, VERSION};
 pub use crate::spec::{ComponentView, ViewSpec};
 pub use crate::view::{Interest, View};

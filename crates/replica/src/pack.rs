@@ -25,6 +25,8 @@ pub(crate) trait Word: Copy + Default + Eq {
     fn from_signed(value: i64) -> Self;
     fn bits(self) -> u64;
     fn from_bits(bits: u64) -> Self;
+    /// The least and the greatest of some differences.
+    fn range(values: &[Self]) -> (i64, i64);
 }
 
 macro_rules! word {
@@ -63,6 +65,15 @@ macro_rules! word {
             fn from_bits(bits: u64) -> Self {
                 bits as $type
             }
+            #[inline(always)]
+            fn range(values: &[Self]) -> (i64, i64) {
+                let (mut least, mut most) = (<$signed>::MAX, <$signed>::MIN);
+                for value in values {
+                    least = least.min(*value as $signed);
+                    most = most.max(*value as $signed);
+                }
+                (least.into(), most.into())
+            }
         }
     };
 }
@@ -90,10 +101,7 @@ pub(crate) fn encode<W: Word>(out: &mut Vec<u8>, values: &[W], bits: bool) {
         out.push(shift as u8 | if width == 64 { 0x80 } else { 0 });
         return put_all(out, values, width, |value| value.bits() >> shift);
     }
-    let (least, most) = values.iter().fold((i64::MAX, i64::MIN), |(least, most), value| {
-        let value = value.signed();
-        (least.min(value), most.max(value))
-    });
+    let (least, most) = W::range(values);
     let width = width_of(most.wrapping_sub(least) as u64);
     let runs_max = values.len() * width as usize / 24;
     if runs_max > 0 {

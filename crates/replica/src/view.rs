@@ -282,6 +282,11 @@ impl View {
         frame::encode(out, &self.schema, &mut held, head, &changes, &next, &mut Scratch::default());
     }
 
+    /// What was sent.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
     /// A hash of everything that was sent: equal to [`ViewWorld::hash`](crate::ViewWorld::hash) after the same frame.
     pub fn hash(&self) -> u64 {
         self.held.hash()
@@ -559,6 +564,14 @@ fn value_at(column: &ColumnSlice<'_>, row: usize) -> f64 {
     }
 }
 
+/// Whether each number is one more than the one before.
+#[inline]
+fn is_run(numbers: &[u32; WORD]) -> bool {
+    // All of them, with no early end: so the loop is compiled to vector instructions.
+    let differences = numbers.iter().zip(0..).map(|(number, at)| number.wrapping_sub(at) ^ numbers[0]);
+    differences.fold(0, |all, difference| all | difference) == 0
+}
+
 /// Sorts the changed rows of a word into blocks of 64 that lie together in the view too, and single rows. Both are pairs
 /// of world row and view row.
 #[inline]
@@ -572,11 +585,18 @@ fn find_rows(
 ) {
     let first = word * WORD;
     let row = |index: u32| row_of.get(index as usize).copied().unwrap_or(NONE);
-    if bits == u64::MAX {
-        let block: &[u32] = &indices[first..first + WORD];
-        let start = row(block[0]);
-        // Wrapping: a start of none makes the second row differ.
-        if start != NONE && block.iter().zip(0..).all(|(index, offset)| row(*index) == start.wrapping_add(offset)) {
+    if bits == u64::MAX
+        && let Some(block) = indices[first..].first_chunk::<WORD>()
+        && let start = row(block[0])
+        && start != NONE
+    {
+        // Entities that were spawned together lie together: then no row has to be looked up one by one.
+        let rows = row_of[block[0] as usize..].first_chunk::<WORD>().filter(|_| is_run(block));
+        let is_block = match rows {
+            Some(rows) => is_run(rows),
+            None => block.iter().zip(0..).all(|(index, offset)| row(*index) == start.wrapping_add(offset)),
+        };
+        if is_block {
             return blocks.push((first as u32, start));
         }
     }

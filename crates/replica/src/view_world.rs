@@ -16,6 +16,7 @@ use crate::bytes::{BitReader, Reader, unzigzag};
 use crate::error::FrameError;
 use crate::frame::{ENTER, FLAGS, HASH, INPUT, LEAVE, REMASK, SNAPSHOT};
 use crate::held::{Codes, Held, bits};
+use crate::lossy::differing;
 use crate::pack;
 use crate::quantise::dequantise;
 use crate::rows::{self, Read, RowSet};
@@ -31,8 +32,8 @@ pub enum Gone {
     Destroyed,
     /// It lives, but lies outside of the view or lost a component that the view asks for.
     LeftView,
-    /// A snapshot replaced everything, and it was not in it.
-    Replaced,
+    /// A snapshot replaced everything and it was not in it, or the frame was lost that said why.
+    Unknown,
 }
 
 /// An entity that left.
@@ -222,6 +223,38 @@ struct Parsed {
     components: Vec<ComponentPart>,
 }
 
+/// How a frame starts.
+pub(crate) struct FrameHead {
+    schema: u32,
+    flags: u8,
+    pub(crate) tick: u64,
+    /// What it builds on; none for a snapshot.
+    pub(crate) base: Option<u64>,
+    /// Whether a hash follows.
+    pub(crate) hash: bool,
+    input: bool,
+}
+
+impl FrameHead {
+    fn read(reader: &mut Reader<'_>) -> Result<FrameHead, FrameError> {
+        if header(reader)? != KIND_FRAME {
+            return Err(FrameError::Invalid { offset: 2, what: "not a frame" });
+        }
+        let schema = reader.u32()?;
+        let flags = reader.u8()?;
+        if flags & !FLAGS != 0 {
+            return Err(reader.invalid("unknown flags"));
+        }
+        let tick = reader.varint()?;
+        let mut base = None;
+        if flags & SNAPSHOT == 0 {
+            let distance = reader.varint()?;
+            base = Some(tick.checked_sub(distance).ok_or_else(|| reader.invalid("a base before tick 0"))?);
+        }
+        Ok(FrameHead { schema, flags, tick, base, hash: flags & HASH != 0, input: flags & INPUT != 0 })
+    }
+}
+
 /// A view at its client.
 #[derive(Debug)]
 pub struct ViewWorld {
@@ -344,7 +377,7 @@ impl ViewWorld {
     /// Where a row is free or lacks the component, the value means nothing.
     pub fn column<T: Value>(&self, component: &str, field: &str) -> Option<&[T]> {
         let (component, field) = self.find(component, field)?;
-        T::of(&self.values[component][field])
+        T::of(&self.values[component][field]).map(|values| &values[..self.rows()])
     }
 
     /// The integers of a quantised field by row, and the step that they are multiples of: for who scales them in a shader.
@@ -367,6 +400,56 @@ impl ViewWorld {
         self.held.hash()
     }
 
+    /// How a frame starts.
+    pub(crate) fn head(frame: &[u8]) -> Result<FrameHead, FrameError> {
+        FrameHead::read(&mut Reader::new(frame))
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Shows a state that was held before, as it was in `tick`.
+    pub(crate) fn rewind(&mut self, tick: u64, state: &Held) {
+        self.held.clone_from(state);
+        self.tick = Some(tick);
+        let high = self.held.high();
+        for (component, schema) in self.schema.components().iter().enumerate() {
+            for (field, schema) in schema.fields.iter().enumerate() {
+                let values = &mut self.values[component][field];
+                values.grow(high);
+                values.follow(schema, &self.held.columns[component][field], &Rows::First(high));
+            }
+        }
+    }
+
+    /// Shows nothing, as at first.
+    pub(crate) fn reset(&mut self) {
+        self.held = Held::new(&self.schema);
+        self.tick = None;
+    }
+
+    /// Says what was added, removed and changed since another state.
+    pub(crate) fn compare(&mut self, before: &Held) {
+        let ViewWorld { held, added, removed, changed, .. } = self;
+        added.clear();
+        removed.clear();
+        for row in 0..held.high().max(before.high()) {
+            let entity = |held: &Held| held.entities.get(row).copied().unwrap_or(0);
+            if entity(before) == entity(held) {
+                continue;
+            }
+            let was = before.entity(row).map(|entity| Removed { entity, row: row as u32, why: Gone::Unknown });
+            removed.extend(was);
+            if entity(held) != 0 {
+                added.push(row as u32);
+            }
+        }
+        for (component, changed) in changed.iter_mut().enumerate() {
+            differing(before, held, component, changed);
+        }
+    }
+
     /// Takes in a frame.
     ///
     /// # Errors
@@ -374,28 +457,17 @@ impl ViewWorld {
     /// a snapshot is taken next.
     pub fn apply(&mut self, frame: &[u8]) -> Result<Applied, FrameError> {
         let mut reader = Reader::new(frame);
-        if header(&mut reader)? != KIND_FRAME {
-            return Err(FrameError::Invalid { offset: 2, what: "not a frame" });
-        }
-        let (found, known) = (reader.u32()?, self.schema.hash() as u32);
+        let FrameHead { schema: found, flags, tick, base, input, .. } = FrameHead::read(&mut reader)?;
+        let known = self.schema.hash() as u32;
         if found != known {
             return Err(FrameError::Schema { found, known });
         }
-        let flags = reader.u8()?;
-        if flags & !FLAGS != 0 {
-            return Err(reader.invalid("unknown flags"));
-        }
-        let snapshot = flags & SNAPSHOT != 0;
-        let tick = reader.varint()?;
-        if !snapshot {
-            let base = reader.varint()?;
-            let base = tick.checked_sub(base).ok_or_else(|| reader.invalid("a base before tick 0"))?;
-            if self.tick != Some(base) {
-                return Err(FrameError::Gap { tick, base, have: self.tick.unwrap_or(0) });
-            }
+        let snapshot = base.is_none();
+        if let Some(base) = base.filter(|base| self.tick != Some(*base)) {
+            return Err(FrameError::Gap { tick, base, have: self.tick.unwrap_or(0) });
         }
         let hash = if flags & HASH != 0 { Some(reader.u64()?) } else { None };
-        let input = if flags & INPUT != 0 { Some(reader.varint()?) } else { None };
+        let input = if input { Some(reader.varint()?) } else { None };
         self.parse(&mut reader, flags)?;
         if reader.left() != 0 {
             return Err(reader.invalid("bytes after the end of the frame"));
@@ -557,7 +629,7 @@ impl ViewWorld {
             entity(held.entities[row as usize]).ok().map(|entity| Removed { entity, row, why })
         };
         if snapshot {
-            held.live.for_each(|row| removed.extend(gone(held, row as u32, Gone::Replaced)));
+            held.live.for_each(|row| removed.extend(gone(held, row as u32, Gone::Unknown)));
             held.clear();
         }
         for (row, destroyed) in parsed.leave.iter().zip(&parsed.destroyed) {

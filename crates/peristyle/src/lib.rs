@@ -13,6 +13,9 @@ pub use peristyle_agents as agents;
 pub use peristyle_jobs as jobs;
 #[doc(inline)]
 pub use peristyle_memory as memory;
+#[cfg(feature = "replica")]
+#[doc(inline)]
+pub use peristyle_replica as replica;
 #[doc(inline)]
 pub use peristyle_schedule as schedule;
 #[doc(inline)]

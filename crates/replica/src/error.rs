@@ -18,6 +18,14 @@ pub enum ViewError {
     /// The world has no component of that name.
     #[error("the world has no component `{0}`")]
     Unknown(String),
+    /// More bounds than an interest has.
+    #[error("an interest of {bounds} bounds, at most {max} fit")]
+    TooManyBounds {
+        /// How many were given.
+        bounds: usize,
+        /// How many fit.
+        max: usize,
+    },
     /// Bounds on a component that entities of the view may lack.
     #[error("component `{0}` is optional in the view: an interest needs one that every entity has")]
     OptionalInterest(String),

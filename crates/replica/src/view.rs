@@ -14,7 +14,7 @@ use std::collections::BinaryHeap;
 
 use peristyle_memory::bits::{WORD, for_each_one};
 use peristyle_world::{
-    ColumnReader, ColumnSlice, ComponentId, Entity, QuerySpec, QueryState, RemovalsOf, RowRef, World,
+    ChunkRef, ColumnReader, ColumnSlice, ComponentId, Entity, QuerySpec, QueryState, RemovalsOf, RowRef, World,
 };
 
 use crate::error::ViewError;
@@ -28,7 +28,10 @@ use crate::spec::ViewSpec;
 /// No row of the view.
 const NONE: u32 = u32::MAX;
 
-/// Bounds on fields of one component: only entities within all of them are shown. A rectangle is two of them.
+/// Fields that an interest may bound.
+pub(crate) const LIMITS_MAX: usize = 4;
+
+/// Bounds on up to four fields of one component: only entities within all of them are shown. A rectangle is two of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interest {
     component: String,
@@ -105,6 +108,8 @@ pub struct View {
     scratch: Scratch,
     /// By component, rows that wait for the next tick because bytes are short.
     postponed: Vec<RowSet>,
+    /// Components, the most urgent first.
+    order: Vec<usize>,
     /// Rows that there is room for in `next` and `changes`.
     room: usize,
     /// The last tick that was published.
@@ -176,6 +181,7 @@ impl View {
             singles: Vec::new(),
             scratch: Scratch::default(),
             postponed: vec![RowSet::default(); components],
+            order: Vec::new(),
             room: 0,
             tick: None,
             frames: 0,
@@ -228,6 +234,9 @@ impl View {
         let component = self.schema.component(&interest.component).ok_or_else(unknown)?;
         if !self.schema.components()[component].required {
             return Err(ViewError::OptionalInterest(interest.component.clone()));
+        }
+        if interest.limits.len() > LIMITS_MAX {
+            return Err(ViewError::TooManyBounds { bounds: interest.limits.len(), max: LIMITS_MAX });
         }
         let fields = world.components().info(self.watched[component].id).fields();
         let limit = |(name, least, end): &(String, f64, f64)| match fields.iter().position(|field| field.name == *name)
@@ -326,7 +335,7 @@ impl View {
             let watched = &mut self.watched[bounds.component];
             watched.changed.refresh(world.world());
             for chunk in watched.changed.chunks(world.world()) {
-                let columns: Vec<ColumnSlice<'_>> = reader.columns(chunk, watched.id).collect();
+                let columns = bounds.columns(reader, chunk, watched.id);
                 let indices = world.indices(chunk);
                 watched.changed.for_each_pending(world.world(), chunk, |word, bits| {
                     for_each_one(bits, word * WORD, |row| {
@@ -395,7 +404,7 @@ impl View {
         };
         match &self.interest {
             Some(bounds) if mask != 0 => {
-                let columns: Vec<_> = reader.columns(at.chunk, self.watched[bounds.component].id).collect();
+                let columns = bounds.columns(reader, at.chunk, self.watched[bounds.component].id);
                 if bounds.contain(&columns, at.row) { mask } else { 0 }
             }
             _ => mask,
@@ -519,10 +528,12 @@ impl View {
         let Some(bytes) = self.spec.bytes_per_tick else { return };
         let structure = self.changes.leave.len() * 2 + self.changes.enter.len() * 8;
         let mut bits_left = (bytes.saturating_sub(structure) * 8) as f32;
-        let mut order: Vec<usize> = (0..self.watched.len()).collect();
-        let weight = |watched: &Watched| watched.priority + watched.waiting;
-        order.sort_by(|a, b| weight(&self.watched[*b]).total_cmp(&weight(&self.watched[*a])));
-        for component in order {
+        let weight = |component: &usize| self.watched[*component].priority + self.watched[*component].waiting;
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(0..self.watched.len());
+        order.sort_unstable_by(|a, b| weight(b).total_cmp(&weight(a)).then(a.cmp(b)));
+        for &component in &order {
             let (watched, changed) = (&mut self.watched[component], &mut self.changes.changed[component]);
             let count = changed.count();
             // A row costs its codes, which are seldom more than half of the fields' bits, and its place.
@@ -536,13 +547,28 @@ impl View {
                 watched.waiting += watched.priority;
             }
         }
+        self.order = order;
     }
 }
 
 impl Bounds {
-    fn contain(&self, columns: &[ColumnSlice<'_>], row: usize) -> bool {
-        self.limits.iter().all(|(field, least, end)| {
-            let value = columns.get(*field).map_or(f64::NAN, |column| value_at(column, row));
+    /// The columns that the limits are on, in a chunk.
+    fn columns<'w>(
+        &self,
+        reader: ColumnReader<'w>,
+        chunk: ChunkRef,
+        component: ComponentId,
+    ) -> [Option<ColumnSlice<'w>>; LIMITS_MAX] {
+        let mut columns = [None; LIMITS_MAX];
+        for (column, (field, ..)) in columns.iter_mut().zip(&self.limits) {
+            *column = reader.columns(chunk, component).nth(*field);
+        }
+        columns
+    }
+
+    fn contain(&self, columns: &[Option<ColumnSlice<'_>>; LIMITS_MAX], row: usize) -> bool {
+        self.limits.iter().zip(columns).all(|((_, least, end), column)| {
+            let value = column.as_ref().map_or(f64::NAN, |column| value_at(column, row));
             value >= *least && value < *end
         })
     }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use peristyle_world::{
-    ChunkFilter, Columnar, CommandBuffer, Component, Consumer, Query, QueryData, QueryFilter, ResourceId, SharedWorld,
-    SlicesMutOf, SlicesOf, World,
+    ChunkFilter, ColumnReader, Columnar, CommandBuffer, Component, ComponentId, Consumer, Query, QueryData,
+    QueryFilter, ResourceId, SharedWorld, SlicesMutOf, SlicesOf, World,
 };
 
 use crate::{
@@ -86,6 +86,13 @@ pub struct Columns<C> {
 pub struct ColumnsMut<C> {
     system: SystemKey,
     marker: PhantomData<fn() -> C>,
+}
+
+/// The right to read columns of components that are known at run time only.
+pub struct ComponentReads {
+    /// Ascending.
+    ids: Vec<ComponentId>,
+    system: SystemKey,
 }
 
 /// The right to set despawn bits.
@@ -167,6 +174,16 @@ impl Setup<'_> {
     pub fn writes_columns<C: ColumnComponent>(&mut self) -> ColumnsMut<C> {
         let id = self.world.column_resource_id(C::NAME);
         ColumnsMut { system: self.declare(id, Touch::WRITE), marker: PhantomData }
+    }
+
+    /// The right to read the columns of some components, chosen at run time: for systems that copy them out of the world, as
+    /// publishers of mirrors do.
+    pub fn reads_components(&mut self, components: &[ComponentId]) -> ComponentReads {
+        let mut ids = components.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.iter().for_each(|id| self.access.component(*id, Touch::READ));
+        ComponentReads { ids, system: self.system }
     }
 
     /// The right to set despawn bits. Systems that have it never run side by side.
@@ -278,6 +295,18 @@ impl<'a> Context<'a> {
         self.system.owns(token.system);
         // SAFETY: as in `resource`.
         unsafe { self.world().resource_columns::<C>() }.unwrap_or_else(|| missing::<C>())
+    }
+
+    /// The columns of the components that the token names. The system must not hold rows of its queries to write meanwhile.
+    ///
+    /// # Panics
+    /// If the token is another system's.
+    pub fn column_reader<'r>(&'r mut self, token: &'r ComponentReads) -> ColumnReader<'r> {
+        self.system.owns(token.system);
+        // SAFETY: the system declared to read these components, so the plan keeps other systems that write them away until
+        // this run ends, and structure stands still. The system itself reaches rows to write by `&mut self` only, which is
+        // borrowed for as long as the reader is.
+        unsafe { ColumnReader::shared(self.world(), &token.ids) }
     }
 
     /// Columns that the world has once, to write.

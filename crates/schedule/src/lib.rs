@@ -31,7 +31,8 @@ mod stage;
 mod system;
 
 pub use context::{
-    ColumnComponent, Columns, ColumnsMut, Context, Despawn, RangeContext, Res, ResMut, Setup, SystemQuery, Tick,
+    ColumnComponent, Columns, ColumnsMut, ComponentReads, Context, Despawn, RangeContext, Res, ResMut, Setup,
+    SystemQuery, Tick,
 };
 pub use error::{JobFailure, ScheduleError};
 pub use executor::Mode;

@@ -217,7 +217,7 @@ impl fmt::Display for SchemaError {
         match self {
             SchemaError::NotAStruct => f.write_str("the outermost type has to be a struct"),
             SchemaError::UnknownScalar { path, name } => {
-                write!(f, "{}: `{name}` is no type, expected ", At(path))?;
+                write!(f, "{}: `{}` is no type, expected ", At(path), name.escape_debug())?;
                 Scalar::ALL.iter().try_for_each(|scalar| write!(f, "{scalar}, "))?;
                 f.write_str("entity, an array or a struct")
             }
@@ -225,8 +225,9 @@ impl fmt::Display for SchemaError {
             SchemaError::EmptyArray { path } => write!(f, "{} is an array without elements", At(path)),
             SchemaError::BadName { path, name } => write!(
                 f,
-                "{}: `{name}` is not a name for a field (letters, digits and _ , no digit first, at most {NAME_BYTES_MAX})",
-                At(path)
+                "{}: `{}` is not a name for a field (letters, digits and _ , no digit first, at most {NAME_BYTES_MAX})",
+                At(path),
+                name.escape_debug()
             ),
             SchemaError::DuplicateName { path } => write!(f, "two fields are called {}", At(path)),
             SchemaError::SameColumn { column, first, second } => {
@@ -257,7 +258,7 @@ impl fmt::Display for SchemaError {
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PathError::Syntax { path, at } => write!(f, "`{path}` is not a path: see byte {at}"),
+            PathError::Syntax { path, at } => write!(f, "`{}` is not a path: see byte {at}", path.escape_debug()),
             PathError::NoField { within, name } => write!(f, "{} has no field `{name}`", At(within)),
             PathError::NoElement { within, index, len } => {
                 write!(f, "{} has {len} elements, there is none at {index}", At(within))

@@ -226,3 +226,59 @@ proptest! {
         }
     }
 }
+
+/// Fields at offsets of their own, or behind the one before, and pads.
+#[derive(Debug, Clone)]
+enum Part {
+    Field(Scalar, Option<u64>),
+    Pad(u64),
+}
+
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let field = (scalars(), prop::option::of(0_u64..24)).prop_map(|(scalar, at)| Part::Field(scalar, at));
+    vec(prop_oneof![4 => field, 1 => (0_u64..6).prop_map(Part::Pad)], 1..5)
+}
+
+proptest! {
+    /// The oracle gives each byte to whoever claims it, and refuses the second one.
+    #[test]
+    fn no_byte_belongs_to_two(parts in parts(), packed in any::<bool>()) {
+        let mut fields = if packed { Struct::new().packed() } else { Struct::new() };
+        // What of each byte: 0 free, 1 padding, 2 a field's.
+        let (mut bytes, mut end, mut sound, mut offsets) = ([0_u8; 128], 0_usize, true, Vec::new());
+        for (index, part) in parts.iter().enumerate() {
+            let (start, len, kind) = match part {
+                Part::Pad(len) => {
+                    fields = fields.pad(*len);
+                    (end, *len as usize, 1)
+                }
+                Part::Field(scalar, at) => {
+                    let align = if packed { 1 } else { scalar.size() };
+                    let name = field_name(index);
+                    fields = match at {
+                        Some(at) => fields.field_at(name, *scalar, *at),
+                        None => fields.field(name, *scalar),
+                    };
+                    let start = at.map_or_else(|| end.div_ceil(align) * align, |at| at as usize);
+                    sound &= start % align == 0;
+                    offsets.push(start);
+                    (start, scalar.size(), 2)
+                }
+            };
+            end = start + len;
+            for byte in &mut bytes[start..end] {
+                sound &= kind.max(*byte) < 2 || *byte == 0;
+                *byte = kind.max(*byte);
+            }
+        }
+        sound &= !offsets.is_empty();
+        match StructLayout::compile(&fields.into()) {
+            Ok(layout) => {
+                prop_assert!(sound, "{layout:?}");
+                prop_assert_eq!(layout.columns().iter().map(|column| column.offset()).collect::<Vec<_>>(), offsets);
+                prop_assert_eq!(layout.columns().iter().map(|column| column.scalar().size()).sum::<usize>() + layout.padding(), layout.size());
+            }
+            Err(error) => prop_assert!(!sound, "{error}"),
+        }
+    }
+}

@@ -6,8 +6,8 @@ use std::mem::offset_of;
 
 use common::world;
 use peristyle_world::{
-    Bool, Columnar, Component, Entity, Scalar, World,
-    schema::{Described, Struct, StructLayout},
+    Bool, Columnar, Component, Described, Entity, Scalar, World,
+    schema::{Struct, StructLayout},
 };
 
 #[derive(Debug, Clone, Copy, Columnar)]

@@ -8,6 +8,22 @@ use crate::{Entity, Scalar};
 /// For a struct that is `#[repr(C)]`, holds no entities and derives this, every offset of the schema's layout is that of
 /// the Rust struct. Without `#[repr(C)]` the compiler orders fields as it likes; the schema keeps the order in which they
 /// are declared.
+///
+/// ```
+/// use peristyle_layout::schema::{Described, StructLayout};
+///
+/// #[derive(Described)]
+/// #[repr(C)]
+/// struct Body {
+///     alive: bool,
+///     pos: [f64; 3],
+/// }
+///
+/// let layout = StructLayout::of::<Body>()?;
+/// assert_eq!(layout.place("pos")?.offset, std::mem::offset_of!(Body, pos));
+/// assert_eq!(layout.columns()[3].name(), "pos_2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no schema",
     note = "a schema is made of numbers, `bool`, `Option<Entity>`, fixed arrays and structs that derive `Described`"

@@ -16,9 +16,6 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-// The derive names this crate from within its own tests too.
-#[cfg(test)]
-extern crate self as peristyle_layout;
 
 pub mod chunk;
 mod entity;

@@ -3,6 +3,7 @@
 //! Each is a list of named steps, run in order until one fails; a table at the end says how long each took.
 
 mod engine;
+mod fuzz;
 
 use std::{
     env,
@@ -70,6 +71,12 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The folder below the target directory for what is built with other flags than the one profile.
+pub(crate) fn target_dir(tool: &str) -> PathBuf {
+    let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    base.join(tool)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (job, rest) = match arguments.split_first() {
@@ -84,14 +91,20 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some(steps) = steps else {
-        eprintln!("usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random] | fmt");
+        eprintln!(
+            "usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random | fuzz] | fmt"
+        );
         return ExitCode::from(2);
     };
     run(job, steps)
 }
 
 fn fmt(arguments: &[&str]) -> Vec<Step> {
-    vec![cargo("format", arguments), cargo("format of the peers' bench", arguments).within("bench/peers")]
+    vec![
+        cargo("format", arguments),
+        cargo("format of the peers' bench", arguments).within("bench/peers"),
+        cargo("format of the fuzz targets", arguments).within("fuzz"),
+    ]
 }
 
 /// What CI runs, in the order in which it fails fastest.
@@ -104,6 +117,7 @@ fn test() -> Vec<Step> {
         cargo("tests", &["test", "--workspace", "--all-targets"]),
         cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
         cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
     ]);
     steps
 }
@@ -141,10 +155,7 @@ const CORE: [&str; 6] = [
 /// What takes too long, or needs other flags than the one profile.
 fn check(names: &[String]) -> Option<Vec<Step>> {
     let packages: Vec<&str> = CORE.iter().flat_map(|name| ["-p", name]).collect();
-    let target_dir = |tool: &str| {
-        let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        base.join(tool).to_string_lossy().into_owned()
-    };
+    let target_dir = |tool: &str| target_dir(tool).to_string_lossy().into_owned();
     let asan = {
         let directory = target_dir("asan");
         let mut arguments = vec!["test", "--tests", "--target", "x86_64-unknown-linux-gnu", "--target-dir", &directory];
@@ -167,7 +178,8 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
         arguments.extend(&packages);
         cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000")
     };
-    choose([("asan", asan), ("loom", loom), ("random", random)], names)
+    let fuzz = Step { name: "fuzz targets", action: Action::Check(fuzz::long) };
+    choose([("asan", asan), ("loom", loom), ("random", random), ("fuzz", fuzz)], names)
 }
 
 fn run(job: &str, steps: Vec<Step>) -> ExitCode {

@@ -13,6 +13,7 @@
 mod data_dir;
 mod demo;
 mod doctor;
+mod layout;
 
 use std::process::ExitCode;
 
@@ -33,12 +34,15 @@ enum Command {
     Demo(demo::Demo),
     /// Say what this machine has and what it lacks.
     Doctor(doctor::Doctor),
+    /// Print where everything in a struct lies: offsets, columns, padding.
+    Layout(layout::Layout),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Layout(layout) => layout.run(),
     }
 }
 

@@ -2,24 +2,21 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Fields, Ident, Index, Member, Result};
+use syn::{Data, DeriveInput, Error, Field, Fields, Ident, Index, Member, Result};
 
-/// The path under which the deriving crate knows the traits: `peristyle_world` if its manifest names that crate, else
-/// the facade `peristyle`.
-///
-/// A word in the manifest is all that is looked for. A library that parses manifests would do more, but would change
-/// with which features crates of SpiderMonkey's build are compiled, and so have it built twice.
-pub(crate) fn world_crate(span: &Ident) -> Result<TokenStream> {
-    let read = |directory| std::fs::read_to_string(std::path::Path::new(&directory).join("Cargo.toml"));
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").and_then(|directory| read(directory).ok());
-    let Some(manifest) = manifest else {
-        return Err(Error::new(span.span(), "deriving this reads the crate's Cargo.toml, which is not there"));
+use crate::{described, krate};
+
+/// What the fields are called in Rust.
+pub(crate) fn members(fields: &Fields) -> Vec<Member> {
+    let member = |(index, field): (usize, &Field)| match &field.ident {
+        Some(ident) => Member::Named(ident.clone()),
+        None => Member::Unnamed(Index::from(index)),
     };
-    Ok(if manifest.contains("peristyle-world") { quote!(::peristyle_world) } else { quote!(::peristyle) })
+    fields.iter().enumerate().map(member).collect()
 }
 
 /// What a column of an unnamed field is called: `value`, or `v0`, `v1` if there are several.
-fn column_name(member: &Member, count: usize) -> String {
+pub(crate) fn column_name(member: &Member, count: usize) -> String {
     match member {
         Member::Named(ident) => ident.to_string().trim_start_matches("r#").to_owned(),
         Member::Unnamed(_) if count == 1 => "value".to_owned(),
@@ -29,7 +26,7 @@ fn column_name(member: &Member, count: usize) -> String {
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
-    let krate = world_crate(ident)?;
+    let krate = krate::world(ident)?;
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(
             ident,
@@ -40,18 +37,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     if !input.generics.params.is_empty() {
         return Err(Error::new_spanned(&input.generics, "a struct that is split into columns cannot be generic"));
     }
+    let described = described::implementation(input, &krate)?;
     let vis = &input.vis;
     let types: Vec<_> = data.fields.iter().map(|field| &field.ty).collect();
     let visibilities: Vec<_> = data.fields.iter().map(|field| &field.vis).collect();
-    let members: Vec<Member> = data
-        .fields
-        .iter()
-        .enumerate()
-        .map(|(index, field)| match &field.ident {
-            Some(ident) => Member::Named(ident.clone()),
-            None => Member::Unnamed(Index::from(index)),
-        })
-        .collect();
+    let members = members(&data.fields);
     let names: Vec<String> = members.iter().map(|member| column_name(member, members.len())).collect();
     let locals: Vec<Ident> = (0..members.len()).map(|index| format_ident!("base{index}")).collect();
 
@@ -100,6 +90,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         #slices_struct
         #slices_mut_struct
         #row_struct
+        #described
 
         // SAFETY: fields are described, located, read and written in the same order, each by its own type.
         unsafe impl #krate::Columnar for #ident {

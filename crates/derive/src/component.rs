@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, LitStr, Result};
 
-use crate::columnar;
+use crate::{columnar, krate};
 
 struct Options {
     name: LitStr,
@@ -32,7 +32,7 @@ fn options(input: &DeriveInput) -> Result<Options> {
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Options { name, opaque } = options(input)?;
     let ident = &input.ident;
-    let krate = columnar::world_crate(ident)?;
+    let krate = krate::world(ident)?;
     if opaque {
         let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
         return Ok(quote! {

@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Debug};
 
-use peristyle_layout::Scalar;
+use peristyle_layout::{
+    Scalar,
+    schema::{Described, Type},
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -38,6 +41,12 @@ impl From<Bool> for bool {
     #[inline]
     fn from(value: Bool) -> bool {
         value.get()
+    }
+}
+
+impl Described for Bool {
+    fn describe() -> Type {
+        Scalar::Bool.into()
     }
 }
 

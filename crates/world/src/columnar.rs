@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use peristyle_layout::{Entity, Field, chunk::column_offset};
+use peristyle_layout::{Entity, Field, chunk::column_offset, schema::Described};
 use peristyle_memory::{Bool, Element};
 
 /// Where a value's first column starts, in a chunk of `capacity` rows.
@@ -77,7 +77,7 @@ pub fn flattened(prefix: &str, name: &str) -> String {
     note = "a columnar component is made of numbers, `bool`, `Option<Entity>`, fixed arrays and structs that derive `Columnar`",
     note = "mark the component `#[component(opaque)]` to keep its values on the heap as they are"
 )]
-pub unsafe trait Columnar: Copy + Send + Sync + 'static {
+pub unsafe trait Columnar: Described + Copy + Send + Sync + 'static {
     /// Bytes of a row over all columns.
     const ROW_BYTES: usize;
     /// Number of columns.

@@ -47,7 +47,10 @@ pub use error::WorldError;
 pub use hierarchy::{Children, Parent};
 pub use observers::Observer;
 pub use peristyle_derive::{Columnar, Component};
-pub use peristyle_layout::{Entity, Field, Scalar};
+pub use peristyle_layout::{
+    Entity, Field, Scalar,
+    schema::{self, Described},
+};
 pub use peristyle_memory::{Bool, Element, Memory, OutOfMemory, RegionError};
 pub use prefab::Prefab;
 pub use query::{

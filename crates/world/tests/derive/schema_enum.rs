@@ -1,0 +1,7 @@
+#[derive(peristyle_world::Described)]
+enum State {
+    On,
+    Off,
+}
+
+fn main() {}

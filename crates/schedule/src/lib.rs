@@ -39,8 +39,8 @@ pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};
 pub use run_ahead::{
-    Full, ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, RunReport, StartError, TickCopy,
-    TickFailure,
+    ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, RunReport, StartError, TickCopy,
+    TickFailure, WhenFull,
 };
 pub use scheduler::{FrameReport, Options, Scheduler};
 pub use stage::Stage;

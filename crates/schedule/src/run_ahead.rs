@@ -56,7 +56,7 @@ const NO_TICK: u64 = u64::MAX;
 
 /// What the runner does when observers hold all copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Full {
+pub enum WhenFull {
     /// It waits until the slowest observer releases one.
     #[default]
     Block,
@@ -68,7 +68,7 @@ pub enum Full {
 #[derive(Debug, Clone)]
 pub struct RunAheadOptions {
     ahead: u32,
-    full: Full,
+    full: WhenFull,
     observers: u32,
     spin: Option<Duration>,
     choices: Vec<copies::Choice>,
@@ -77,7 +77,7 @@ pub struct RunAheadOptions {
 impl RunAheadOptions {
     /// Up to `ahead` ticks ahead of one observer, which sees no columns yet.
     pub fn new(ahead: u32) -> RunAheadOptions {
-        RunAheadOptions { ahead, full: Full::Block, observers: 1, spin: None, choices: Vec::new() }
+        RunAheadOptions { ahead, full: WhenFull::Block, observers: 1, spin: None, choices: Vec::new() }
     }
 
     /// Copies every column of `C`. Rows that have all observed components are copied.
@@ -99,7 +99,7 @@ impl RunAheadOptions {
     }
 
     /// What happens when observers hold all copies.
-    pub fn when_full(mut self, full: Full) -> RunAheadOptions {
+    pub fn when_full(mut self, full: WhenFull) -> RunAheadOptions {
         self.full = full;
         self
     }
@@ -184,7 +184,7 @@ pub enum RunEnd {
     Stopped,
     /// Its last tick failed. Observers get that tick with what went wrong.
     Failed,
-    /// The ring gave no copy for the next tick: observers held all ([`Full::Refuse`]), one died, or all are gone.
+    /// The ring gave no copy for the next tick: observers held all ([`WhenFull::Refuse`]), one died, or all are gone.
     Ring(SendError),
 }
 
@@ -416,7 +416,7 @@ struct Make {
     reports: Sender<Report>,
     ring: Sender<Copied>,
     copier: Copier,
-    full: Full,
+    full: WhenFull,
     stop_after: Arc<AtomicU64>,
 }
 

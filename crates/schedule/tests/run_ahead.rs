@@ -9,8 +9,8 @@ use peristyle_memory::{
     mailbox::{RecvError, SendError, Wait, layout},
 };
 use peristyle_schedule::{
-    Full, Mode, ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, ScheduleError, Scheduler,
-    System, TickFailure,
+    Mode, ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, ScheduleError, Scheduler, System,
+    TickFailure, WhenFull,
 };
 use peristyle_world::{Component, Entity, World, WorldError};
 use support::{A, B, C, scheduler, serial, world_of};
@@ -116,7 +116,7 @@ fn a_runner_that_waits_for_room_can_be_stopped_and_go_on() {
 
 #[test]
 fn a_full_ring_ends_the_run_if_so_asked() {
-    let options = RunAheadOptions::new(2).observe::<A>().when_full(Full::Refuse);
+    let options = RunAheadOptions::new(2).observe::<A>().when_full(WhenFull::Refuse);
     let (mut ahead, mut observer) = start(adding(64, Mode::Serial, 0), options);
     ahead.run(10, 1.0, 0.0).unwrap();
     let report = ahead.wait(LONG).unwrap().unwrap();
@@ -341,6 +341,31 @@ fn no_room_for_a_copy_ends_the_run_and_leaves_the_world() {
     assert_eq!(last.column::<f32>("A", "x").unwrap(), [0.0_f32; 0]);
     let scheduler = ahead.into_scheduler().unwrap();
     assert_eq!(scheduler.world().get::<A>(kept).unwrap().x, 1.0);
+}
+
+#[test]
+fn a_copy_that_found_no_room_finds_it_again() {
+    let mut scheduler = serial(World::on(Memory::reserve(2 << 20).unwrap()));
+    let crowd = System::new("crowd").exclusive(|world, tick| match tick.number {
+        1 => world.spawn_batch((0..10).map(|_| A { x: 1.0 })).map(drop).unwrap(),
+        2 => world.spawn_batch((0..100_000).map(|_| A { x: 2.0 })).map(drop).unwrap(),
+        _ => {
+            let mut query = world.query::<(Entity, &A)>();
+            let crowd: Vec<_> = query.iter(world).filter(|(_, a)| a.x == 2.0).map(|(entity, _)| entity).collect();
+            world.despawn_batch(crowd).map(drop).unwrap();
+        }
+    });
+    scheduler.add(crowd).unwrap();
+    let (mut ahead, mut observer) = start(scheduler, RunAheadOptions::new(0).observe::<A>());
+    let mut run = || {
+        ahead.run(1, 1.0, 0.0).unwrap();
+        ahead.wait(LONG).unwrap();
+        let copy = observer.get(0).unwrap();
+        let seen = (copy.outcome().is_ok(), copy.column::<f32>("A", "x").unwrap().len());
+        observer.release(1);
+        seen
+    };
+    assert_eq!([run(), run(), run()], [(true, 10), (false, 0), (true, 10)]);
 }
 
 #[test]

@@ -186,22 +186,17 @@ impl Copier {
         let (base, capacity, shared) = (block.ptr().as_ptr(), to.capacity, SharedWorld::new(world));
         let mut first = 0;
         for chunk in query.chunks(world) {
-            let eids = shared.eids(chunk, 0);
-            for row in 0..chunk.rows() {
-                // SAFETY: the row is in use, and `&World` outside of a tick means that nobody writes. Below, `first + row`
-                // is below `rows`, and so below the capacity of the handles' column, with which the block begins, and
-                // which is written through `&mut Copied` here.
-                unsafe {
-                    let entity = shared.entity(eids.add(row).read());
-                    base.cast::<f64>().add(first + row).write(entity.to_f64());
-                }
-            }
+            // SAFETY: the block begins with the column of handles, which has room for `rows` of them, any bytes are `f64`s,
+            // and nobody else reaches it while there is a `&mut Copied`.
+            let handles = unsafe { std::slice::from_raw_parts_mut(base.cast::<f64>().add(first), chunk.rows()) };
+            shared.copy_handles(chunk, handles);
             for (number, column) in self.chosen.0.iter().enumerate() {
                 let from = shared.columns(chunk, column.component, 0).nth(column.index);
                 let from = from.expect("the query asks for the component");
                 let size = column.field.scalar.size();
-                // SAFETY: as above; the column's first `chunk.rows()` elements are in use, and the copy's column, of the same
-                // scalar, has room for `rows` of them. The block is no part of a chunk.
+                // SAFETY: the column's first `chunk.rows()` elements are in use, and nobody writes them, for there is a `&World`
+                // and no tick runs. The copy's column, of the same scalar, has room for `rows` of them, and is nobody else's;
+                // its block is no part of a chunk.
                 unsafe {
                     let to = base.add(self.chosen.offset(number, capacity) + first * size);
                     ptr::copy_nonoverlapping(from.ptr.cast_const(), to, chunk.rows() * size);

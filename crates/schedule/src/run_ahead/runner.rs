@@ -12,7 +12,7 @@ use std::{
 use peristyle_memory::mailbox::{Receiver, SendError, Sender, Wait};
 
 use super::{
-    Full, RunEnd, RunReport,
+    RunEnd, RunReport, WhenFull,
     copies::{Copied, Copier, TickFailure},
 };
 use crate::{Scheduler, context::Tick};
@@ -36,7 +36,7 @@ pub(crate) struct Runner {
     pub(crate) reports: Sender<Report>,
     pub(crate) ring: Sender<Copied>,
     pub(crate) copier: Copier,
-    pub(crate) full: Full,
+    pub(crate) full: WhenFull,
     pub(crate) stop_after: Arc<AtomicU64>,
 }
 
@@ -80,8 +80,8 @@ impl Runner {
             return Err(RunEnd::Stopped);
         }
         let wait = match full {
-            Full::Block => Wait::Forever,
-            Full::Refuse => Wait::Never,
+            WhenFull::Block => Wait::Forever,
+            WhenFull::Refuse => Wait::Never,
         };
         let mut claim = ring.claim(wait).map_err(|error| match error {
             SendError::Interrupted => RunEnd::Stopped,

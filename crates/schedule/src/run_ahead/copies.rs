@@ -1,19 +1,8 @@
 //! Copies of chosen columns, one for each slot of the ring.
 //!
 //! A copy is a block of the world's memory: a column of entity handles, then the chosen columns in order, each on cache
-//! lines of its own, `capacity` rows long, where [`column_offset`] says. Whoever else reads the ring finds it by the slot,
-//! little-endian:
-//!
-//! ```text
-//!   0  u64  number of the tick
-//!   8  f64  dt
-//!  16  f64  time
-//!  24  u64  offset of the block in the memory; 0 bytes of it are used if there are no rows
-//!  32  u32  rows
-//!  36  u32  capacity of each column, in rows
-//!  40  u32  columns, that of handles included
-//!  44  u32  0, or 1 if the tick failed
-//! ```
+//! lines of its own, `capacity` rows long, where [`column_offset`] says. Whoever else reads the ring finds it by the slot; see
+//! [`Observer::block`](super::Observer::block).
 //!
 //! # Rules
 //! - A block is written through `&mut Copied`, read through `&Copied`, and told to nobody else but by the slot, whose

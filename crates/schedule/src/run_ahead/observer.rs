@@ -60,8 +60,23 @@ impl Observer {
         self.ring.wait(copies, wait)
     }
 
-    /// Where the ring of copies lies: a [mailbox](peristyle_memory::mailbox::layout) whose messages say which tick it is, and
-    /// where its columns are; see `run_ahead/copies.rs`.
+    /// Where the ring of copies lies, for whoever else works on the memory: a
+    /// [mailbox](peristyle_memory::mailbox::layout) of messages of 48 bytes, little-endian:
+    ///
+    /// ```text
+    ///   0  u64  number of the tick
+    ///   8  f64  dt
+    ///  16  f64  time
+    ///  24  u64  offset in the memory of the copy; says nothing if there are no rows
+    ///  32  u32  rows
+    ///  36  u32  capacity of each column, in rows
+    ///  40  u32  columns, that of handles included
+    ///  44  u32  0, or 1 if the tick failed
+    /// ```
+    ///
+    /// A copy is a column of `f64` handles, then the chosen columns in order, each at the
+    /// [offset](peristyle_layout::chunk::column_offset) that columns of a chunk of that capacity have. It stays while the
+    /// message is held.
     pub fn block(&self) -> &Block {
         self.ring.block()
     }

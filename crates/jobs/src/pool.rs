@@ -281,6 +281,12 @@ impl Pool {
         self.shared.board.ranges_run(lane)
     }
 
+    /// Drops the values of lane 0 that live on this thread, for frames that will run on another. They would live until
+    /// this thread ends, and be dropped among its own storage.
+    pub fn drop_frame_values(&mut self) {
+        self.token.drop_locals();
+    }
+
     /// Wakes up to `count` sleeping workers, which then look for work: for a frame's start, so that its
     /// first tasks find them awake. Some microseconds for each worker woken.
     pub fn wake(&self, count: usize) {

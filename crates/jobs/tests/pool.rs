@@ -317,6 +317,26 @@ fn values_of_lane_0_stay_on_the_thread_that_ran_the_frame() {
 }
 
 #[test]
+fn values_of_lane_0_go_when_frames_leave_their_thread() {
+    let dropped = Arc::new(Mutex::new(Vec::new()));
+    let make = || Local { made_on: thread::current().id(), dropped: Arc::clone(&dropped), uses: Rc::default() };
+    let mut pool = Pool::new(0).unwrap();
+    pool.scope(|scope| scope.with_lane(|lane| lane.local(make).uses.set(1)));
+    let mut pool = thread::spawn(move || {
+        pool.drop_frame_values();
+        pool
+    })
+    .join()
+    .unwrap();
+    // There were none of that thread.
+    assert!(dropped.lock().unwrap().is_empty());
+    pool.drop_frame_values();
+    let here = thread::current().id();
+    assert_eq!(*dropped.lock().unwrap(), [(here, here)]);
+    pool.scope(|scope| scope.with_lane(|lane| assert!(lane.get_local::<Local>().is_none())));
+}
+
+#[test]
 fn the_newest_value_of_a_lane_is_dropped_first() {
     struct Noisy<const N: u8>(Rc<RefCell<Vec<u8>>>);
     impl<const N: u8> Drop for Noisy<N> {

@@ -4,6 +4,8 @@
 //! columns and bitsets lie in blocks. Where the bytes come from is a [`Region`]: here [`Reserved`] address space,
 //! elsewhere a memory that a JavaScript engine made.
 //!
+//! On top of it, [`mailbox`] passes messages between threads, and to whoever else works on the memory.
+//!
 //! # Rules
 //! - A block stays where it is until it is dropped; growth moves nothing.
 //! - The bytes of a block are raw: who turns them into `&T` or `&mut T` names the phase that makes this exclusive.
@@ -15,8 +17,10 @@
 mod allocator;
 pub mod bits;
 mod element;
+pub mod mailbox;
 mod memory;
 mod region;
+mod sync;
 
 pub use element::{Bool, Element};
 pub use memory::{Block, Memory, OutOfMemory};

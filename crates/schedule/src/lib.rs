@@ -2,7 +2,7 @@
 //!
 //! A [`System`] has a stage, constraints (before, after), declared reads and writes, and a body: a function that runs
 //! once a frame, a function over ranges of rows, a job of another language, or a function with the world to itself. A
-//! [`Scheduler`] makes a [`Plan`] of them once and then runs frames.
+//! [`Scheduler`] makes a [`Plan`] of them once and then runs frames. [`RunAhead`] has it run many on a thread of its own.
 //!
 //! # Rules
 //! - Systems that conflict run in the plan's order; the others may run side by side. What a system touches is what its
@@ -25,6 +25,7 @@ mod merge;
 mod plan;
 mod ranges;
 mod rows;
+mod run_ahead;
 mod scheduler;
 mod slot;
 mod stage;
@@ -38,6 +39,10 @@ pub use error::{JobFailure, ScheduleError};
 pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};
+pub use run_ahead::{
+    ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, RunReport, StartError, TickCopy,
+    TickFailure, WhenFull,
+};
 pub use scheduler::{FrameReport, Options, Scheduler};
 pub use stage::Stage;
 pub use system::System;

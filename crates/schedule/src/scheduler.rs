@@ -344,6 +344,11 @@ impl Scheduler {
         std::mem::take(&mut self.failures)
     }
 
+    /// Drops what lane 0 keeps for itself on this thread: frames will run on another, and this one ends.
+    pub(crate) fn leave_thread(&mut self) {
+        self.pool.drop_frame_values();
+    }
+
     /// Gives the world back, and stops the workers.
     pub fn into_world(self) -> World {
         self.world

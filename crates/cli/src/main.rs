@@ -13,6 +13,7 @@
 mod data_dir;
 mod demo;
 mod doctor;
+mod gantt;
 
 use std::process::ExitCode;
 
@@ -33,12 +34,16 @@ enum Command {
     Demo(demo::Demo),
     /// Say what this machine has and what it lacks.
     Doctor(doctor::Doctor),
+    Gantt(gantt::Gantt),
+    Stats(gantt::StatsOf),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Gantt(gantt) => gantt.run(),
+        Command::Stats(stats) => stats.run(),
     }
 }
 

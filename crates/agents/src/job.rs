@@ -59,8 +59,11 @@ impl JsJob {
 
     /// Runs `f` with this lane's agent of the job's cluster.
     fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
-        let agents = lane.local::<Agents>(Agents::default);
-        agents.of(&self.0.cluster).with(&self.0.cluster.shared, f)
+        let slot = lane.local::<Agents>(Agents::default).of(&self.0.cluster).clone();
+        slot.with(&self.0.cluster.shared, |agent| {
+            agent.roots.collections.record_on(lane);
+            f(agent)
+        })
     }
 }
 

@@ -56,15 +56,15 @@ struct Input {
     trace: PathBuf,
 
     /// Frames by number: A..B leaves B out, A..=B does not.
-    #[arg(long, value_name = "A..B", value_parser = numbers, group = "choice")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true, value_parser = numbers, group = "choice")]
     frames: Option<Range<u64>>,
 
     /// One frame by number.
-    #[arg(long, value_name = "N", group = "choice")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, group = "choice")]
     frame: Option<u64>,
 
     /// So many frames at the end.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), group = "choice")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..), group = "choice")]
     last: Option<u32>,
 
     /// The longest frame, with one on either side.

@@ -11,9 +11,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use peristyle_timeline::Timeline;
+
 /// A thread that runs jobs, as a job sees it.
 pub struct Lane {
     index: u32,
+    pub(crate) timeline: Timeline,
     pub(crate) locals: Locals,
 }
 
@@ -22,14 +25,20 @@ pub struct Lane {
 pub(crate) struct Locals(Vec<(TypeId, Box<dyn Any>)>);
 
 impl Lane {
-    pub(crate) fn new(index: u32, locals: Locals) -> Lane {
-        Lane { index, locals }
+    pub(crate) fn new(index: u32, timeline: Timeline, locals: Locals) -> Lane {
+        Lane { index, timeline, locals }
     }
 
     /// Returns the index of this lane: 0 for the frame's own thread, else the worker's, from 1.
     #[inline]
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Returns where spans are recorded; this thread records on the lane of this [index](Lane::index).
+    #[inline]
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// Returns this lane's value of type `T`, made by `make` when there is none yet.

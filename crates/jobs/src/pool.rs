@@ -70,6 +70,8 @@ fn cores() -> usize {
 pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     pub(crate) token: PoolToken,
+    /// A handle of lane 0's own, lent to each scope's lane: to clone one writes to a line that all lanes read.
+    pub(crate) timeline: Timeline,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -102,8 +104,9 @@ impl Pool {
     /// The operating system could not start a thread; those already started are stopped.
     pub fn with_options(options: PoolOptions) -> io::Result<Pool> {
         let workers = options.workers;
+        let timeline = options.timeline.clone();
         let shared = Arc::new(Shared::new(options));
-        let mut pool = Pool { shared, token: PoolToken::new(), workers: Vec::with_capacity(workers) };
+        let mut pool = Pool { shared, token: PoolToken::new(), timeline, workers: Vec::with_capacity(workers) };
         for worker in 0..workers {
             let shared = Arc::clone(&pool.shared);
             let name = format!("peristyle-{}", worker + 1);
@@ -209,7 +212,7 @@ impl Shared {
 
     /// What worker `worker` does until the pool stops.
     pub(crate) fn work(&self, worker: usize) {
-        let mut lane = Lane::new(worker as u32 + 1, Locals::default());
+        let mut lane = Lane::new(worker as u32 + 1, self.timeline.clone(), Locals::default());
         // Acquire: pairs with the Release in `stop`.
         let stopped = || self.stop.load(Ordering::Acquire);
         // The slot that last had work. While it is looked at directly, a task that opens there again is
@@ -221,10 +224,11 @@ impl Shared {
             }
             let has_work = || self.board.has_range(recent) || self.board.has_work() || stopped();
             let stamp = self.timeline.begin();
-            if !spin(self.spin_ticks, has_work) {
+            let slept = !spin(self.spin_ticks, has_work);
+            if slept {
                 self.dormitory.sleep(worker, has_work);
             }
-            self.timeline.end(worker + 1, Kind::Wait, self.wait_name, stamp, 0, 0);
+            self.timeline.end(worker + 1, Kind::Wait, self.wait_name, stamp, 0, u32::from(slept));
         }
         // Here and not in a destructor of the thread: values may need the thread's own storage.
         drop(lane);

@@ -267,6 +267,10 @@ impl Reader {
             }));
         }
         frames.sort_by_key(|frame| (frame.start_ns, frame.end_ns));
+        // Frames follow each other; rounding makes them overlap by a nanosecond, and nonsense by more.
+        for next in 1..frames.len() {
+            frames[next - 1].end_ns = frames[next - 1].end_ns.min(frames[next].start_ns);
+        }
         Trace { lanes, names: self.names, frames, skipped: self.skipped }
     }
 }

@@ -88,7 +88,7 @@ const SCHEDULING: &str = "scheduling";
 impl Stats {
     /// Counts what a chart shows.
     pub fn new(chart: &Chart<'_>) -> Stats {
-        let frames_ns: u64 = chart.frames.iter().map(|frame| frame.ns()).sum();
+        let frames_ns = sum(chart.frames.iter().map(|frame| frame.ns()));
         let critical = Critical::new(chart);
         let share = |ns: u64| if frames_ns == 0 { 0.0 } else { ns as f64 / frames_ns as f64 };
         let times =
@@ -103,16 +103,16 @@ impl Stats {
             let ns = span.end_ns - span.start_ns;
             match span.kind {
                 Kind::System | Kind::Range => {
-                    busy[bar.lane] += ns;
+                    add(&mut busy[bar.lane], ns);
                     let system = systems.entry(span.name).or_default();
                     system.stage = system.stage.or(bar.stage);
-                    *system.runs.entry(frame).or_default() += ns;
+                    add(system.runs.entry(frame).or_default(), ns);
                     system.lanes.insert(bar.lane);
                     system.spans += 1;
-                    system.rows += span.rows;
+                    add(&mut system.rows, span.rows);
                 }
                 Kind::Commit => {
-                    busy[bar.lane] += ns;
+                    add(&mut busy[bar.lane], ns);
                     rest[0].1.push(ns);
                 }
                 Kind::Collection => rest[1].1.push(ns),
@@ -120,6 +120,8 @@ impl Stats {
                 Kind::Wait | Kind::Frame | Kind::Stage => {}
             }
         }
+        // Work that began before its frame is no run of it, but can be on its critical path.
+        critical.systems.keys().for_each(|name| _ = systems.entry(*name).or_default());
         let mut systems: Vec<SystemStats> = systems
             .into_iter()
             .map(|(name, system)| SystemStats {
@@ -139,7 +141,7 @@ impl Stats {
         let rest = rest.into_iter().zip([critical.commit, critical.collection, critical.wait]);
         let mut rest: Vec<_> =
             rest.map(|((name, mut samples), critical_ns)| (name, times(&mut samples, critical_ns))).collect();
-        rest.push((SCHEDULING, times(&mut critical.scheduling.clone(), critical.scheduling.iter().sum())));
+        rest.push((SCHEDULING, times(&mut critical.scheduling.clone(), sum(critical.scheduling.iter().copied()))));
         let lanes = chart.trace.lanes.iter().zip(busy).map(|(lane, busy_ns)| LaneStats {
             name: lane.name.clone(),
             busy_ns,
@@ -278,11 +280,20 @@ fn times(samples: &mut [u64]) -> Times {
     };
     Times {
         count: samples.len() as u64,
-        total_ns: samples.iter().sum(),
+        total_ns: sum(samples.iter().copied()),
         p50_ns: rank(50),
         p99_ns: rank(99),
         critical_share: 0.0,
     }
+}
+
+/// Adds what a file says: as large as it can get, should that be nonsense.
+fn add(total: &mut u64, more: u64) {
+    *total = total.saturating_add(more);
+}
+
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 fn ms(ns: u64) -> f64 {

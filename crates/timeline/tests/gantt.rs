@@ -284,8 +284,8 @@ fn the_picture_has_every_lane_and_system_and_marks_the_rest() {
         assert!(texts.contains(&text), "{text} is not in {texts:?}");
     }
     let classes = |class: &str| elements.iter().filter(|element| element.attribute("class") == Some(class)).count();
-    // One each in the legend.
-    assert_eq!((classes("gc"), classes("commit"), classes("wait")), (2, 2, 4));
+    // One each in the legend and in the table.
+    assert_eq!((classes("gc"), classes("commit"), classes("wait")), (3, 3, 5));
     // Stages have colours of their own, and systems of a stage shades.
     assert!(classes("s0") > 0 && classes("s0a") > 0 && classes("s1") > 0, "{elements:?}");
     let path = elements.iter().find(|element| element.attribute("id") == Some("critical-path")).unwrap();

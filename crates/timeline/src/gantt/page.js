@@ -37,7 +37,7 @@
 
   const place = ([lane, , kind]) => {
     const y = TOP + lane * LANE;
-    return kind === "wait" ? [y + 7, BAR - 14] : kind === "gc" ? [y + BAR - 12, 12] : [y, BAR];
+    return kind === "wait" ? [y + 7, BAR - 14] : kind === "gc" ? [y + BAR - 9, 9] : [y, BAR];
   };
 
   function render() {
@@ -85,7 +85,7 @@
         draw.rect(group.left, TOP + lane * LANE, group.right - group.left - 4, BAR);
         draw.clip();
         draw.fillStyle = colour("ground");
-        draw.fillText(names[group.text], group.left + 6, TOP + lane * LANE + 18);
+        draw.fillText(names[group.text], group.left + 6, TOP + lane * LANE + 15);
         draw.restore();
       };
       for (const bar of visible(lane)) {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::Kind;
 
 use super::chart::{Bar, Chart};
-use super::stats::Stats;
+use super::stats::{Stats, Times};
 use super::style::{self, Duration, Escaped};
 
 const WIDTH: f64 = 1200.0;
@@ -18,6 +18,8 @@ const TOP: f64 = 92.0;
 /// From one lane to the next.
 const LANE: f64 = 48.0;
 const BAR: f64 = 28.0;
+/// Height of a collection, at the foot of the range that it interrupted.
+const GC: f64 = 9.0;
 /// From a lane's top to the line of the critical path.
 const PATH: f64 = 35.5;
 /// From one line of the table to the next.
@@ -28,7 +30,9 @@ const SEEN: f64 = 0.6;
 const JOINED: f64 = 1.5;
 /// A character's width, of the bars' text.
 const CHARACTER: f64 = 6.3;
-/// Lines of the table at most; a page has them all.
+/// Where the table's numbers end.
+const COLUMNS: [f64; 4] = [560.0, 680.0, 800.0, 920.0];
+/// Systems in the table at most; a page has all.
 const SYSTEMS_MAX: usize = 20;
 
 impl Chart<'_> {
@@ -39,7 +43,8 @@ impl Chart<'_> {
         let lanes = self.trace.lanes.len();
         let mut picture = Picture { chart: self, out: String::new(), scale, bottom: TOP + lanes as f64 * LANE };
         let stats = Stats::new(self);
-        let height = picture.bottom + 78.0 + LINE * (stats.systems.len().min(SYSTEMS_MAX) as f64 + 1.0);
+        let lines = stats.systems.len().min(SYSTEMS_MAX) + met(&stats).count();
+        let height = picture.bottom + 78.0 + LINE * lines as f64;
         picture.open(title, height);
         picture.head(title);
         picture.frames();
@@ -85,7 +90,7 @@ impl Picture<'_, '_> {
         let mut css = String::new();
         style::svg_css(&mut css);
         css.push_str(
-            ".n{font-variant-numeric:tabular-nums}.wait{fill:url(#wait)}.b{pointer-events:none;font-size:11px}",
+            ".n{font-variant-numeric:tabular-nums}.none{fill:none}.wait{fill:url(#wait)}.b{pointer-events:none;font-size:11px}",
         );
         draw!(self, "<style>{css}</style>");
         draw!(
@@ -203,7 +208,7 @@ impl Picture<'_, '_> {
         let y = TOP + bar.lane as f64 * LANE;
         let (y, height) = match bar.span.kind {
             Kind::Wait => (y + 7.0, BAR - 14.0),
-            Kind::Collection => (y + BAR - 12.0, 12.0),
+            Kind::Collection => (y + BAR - GC, GC),
             _ => (y, BAR),
         };
         // A hair of ground between neighbours tells them apart.
@@ -239,7 +244,7 @@ impl Picture<'_, '_> {
         if room < name.chars().count().min(4) {
             return;
         }
-        let (text, x, y) = (shortened(name, room), x + 6.0, TOP + lane as f64 * LANE + 18.0);
+        let (text, x, y) = (shortened(name, room), x + 6.0, TOP + lane as f64 * LANE + 15.0);
         draw!(self, "<text class=\"on b\" x=\"{x:.1}\" y=\"{y}\">{}</text>", Escaped(&text));
     }
 
@@ -273,14 +278,13 @@ impl Picture<'_, '_> {
     }
 
     fn table(&mut self, stats: &Stats) {
-        let columns = [560.0, 680.0, 800.0, 920.0];
         let mut y = self.bottom + 56.0;
-        for (x, text) in columns.into_iter().zip(["runs", "total ms", "p50 ms", "p99 ms"]) {
+        for (x, text) in COLUMNS.into_iter().zip(["count", "total ms", "p50 ms", "p99 ms"]) {
             draw!(self, "<text class=\"faint\" x=\"{x}\" y=\"{y}\" font-size=\"11\" text-anchor=\"end\">{text}</text>");
         }
-        draw!(self, "<text class=\"faint\" x=\"{LEFT}\" y=\"{y}\" font-size=\"11\">system</text>");
-        draw!(self, "<text class=\"faint\" x=\"360\" y=\"{y}\" font-size=\"11\">stage</text>");
-        draw!(self, "<text class=\"faint\" x=\"960\" y=\"{y}\" font-size=\"11\">of the critical path</text>");
+        for (x, text) in [(LEFT, "system"), (360.0, "stage"), (960.0, "of the critical path")] {
+            draw!(self, "<text class=\"faint\" x=\"{x}\" y=\"{y}\" font-size=\"11\">{text}</text>");
+        }
         for (index, system) in stats.systems.iter().enumerate().take(SYSTEMS_MAX) {
             y += LINE;
             let left = stats.systems.len() - index;
@@ -290,29 +294,35 @@ impl Picture<'_, '_> {
             }
             let stage = self.chart.stages.iter().position(|stage| Some(*stage) == system.stage.as_deref());
             let class = style::stage_class(stage, system.turn);
-            draw!(
-                self,
-                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"10\" height=\"10\" rx=\"2\"/>",
-                LEFT - 18.0,
-                y - 9.0
-            );
-            draw!(self, "<text class=\"ink\" x=\"{LEFT}\" y=\"{y}\">{}</text>", Escaped(&shortened(&system.name, 38)));
-            let stage = shortened(system.stage.as_deref().unwrap_or("–"), 22);
-            draw!(self, "<text class=\"faint\" x=\"360\" y=\"{y}\">{}</text>", Escaped(&stage));
-            let ms = |ns: u64| format!("{:.3}", ns as f64 / 1e6);
-            let cells = [system.count.to_string(), ms(system.total_ns), ms(system.p50_ns), ms(system.p99_ns)];
-            for (x, text) in columns.into_iter().zip(cells) {
-                draw!(self, "<text class=\"ink n\" x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{text}</text>");
-            }
-            let (share, width) = (system.critical_share * 100.0, system.critical_share * 130.0);
-            draw!(
-                self,
-                "<rect class=\"share\" x=\"960\" y=\"{}\" width=\"{width:.1}\" height=\"8\" rx=\"1\"/>",
-                y - 8.0
-            );
-            draw!(self, "<text class=\"ink n\" x=\"{:.1}\" y=\"{y}\">{share:.1} %</text>", 968.0 + width);
+            self.line(y, &class, &system.name, system.stage.as_deref().unwrap_or("–"), &system.times);
+        }
+        for ((name, times), class) in met(stats) {
+            y += LINE;
+            self.line(y, class, name, "", times);
         }
     }
+
+    /// One line of the table.
+    fn line(&mut self, y: f64, class: &str, name: &str, stage: &str, times: &Times) {
+        let (x, top) = (LEFT - 18.0, y - 9.0);
+        draw!(self, "<rect class=\"{class}\" x=\"{x}\" y=\"{top}\" width=\"10\" height=\"10\" rx=\"2\"/>");
+        draw!(self, "<text class=\"ink\" x=\"{LEFT}\" y=\"{y}\">{}</text>", Escaped(&shortened(name, 38)));
+        draw!(self, "<text class=\"faint\" x=\"360\" y=\"{y}\">{}</text>", Escaped(&shortened(stage, 22)));
+        let ms = |ns: u64| format!("{:.3}", ns as f64 / 1e6);
+        let cells = [times.count.to_string(), ms(times.total_ns), ms(times.p50_ns), ms(times.p99_ns)];
+        for (x, text) in COLUMNS.into_iter().zip(cells) {
+            draw!(self, "<text class=\"ink n\" x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{text}</text>");
+        }
+        let (share, width) = (times.critical_share * 100.0, times.critical_share * 130.0);
+        let (x, top) = (968.0 + width, y - 8.0);
+        draw!(self, "<rect class=\"share\" x=\"960\" y=\"{top}\" width=\"{width:.1}\" height=\"8\" rx=\"1\"/>");
+        draw!(self, "<text class=\"ink n\" x=\"{x:.1}\" y=\"{y}\">{share:.1} %</text>");
+    }
+}
+
+/// What there was beside systems, with its colour.
+fn met(stats: &Stats) -> impl Iterator<Item = (&(&'static str, Times), &'static str)> {
+    stats.rest.iter().zip(["commit", "gc", "wait", "none"]).filter(|((_, times), _)| times.count > 0)
 }
 
 /// What a bar is, in one line.

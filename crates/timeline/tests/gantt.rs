@@ -354,6 +354,30 @@ fn a_picture_of_many_spans_stays_small() {
 }
 
 #[test]
+fn whatever_can_be_read_can_be_drawn() {
+    let whole = serde_json::to_vec(&two_lanes().0).unwrap();
+    let mut drawn = 0;
+    for seed in 0..4000usize {
+        // Some digits of some number become others, or the text ends early.
+        let mut bytes = whole.clone();
+        for turn in 0..1 + seed % 4 {
+            let at = (seed * 7919 + turn * 104_729) % bytes.len();
+            if let Some(digit) = bytes[at..].iter_mut().find(|byte| byte.is_ascii_digit()) {
+                *digit = b"0123456789e.-"[(seed + turn) % 13];
+            }
+        }
+        bytes.truncate(whole.len() - seed % 3 * (seed % 97));
+        let Ok((trace, _)) = Trace::read_until_cut(&bytes) else { continue };
+        let Ok(frames) = trace.select(Select::Numbers(0..u64::MAX)) else { continue };
+        let chart = trace.chart(frames);
+        xml(&chart.svg("changed"));
+        assert!(chart.html("changed").ends_with("</html>\n") && !Stats::new(&chart).to_json().is_empty());
+        drawn += 1;
+    }
+    assert!(drawn > 1000, "{drawn}");
+}
+
+#[test]
 fn a_frame_without_time_can_be_drawn() {
     let trace = Made::default().span(0, "frame", "frame", 100, 100).read();
     let chart = all(&trace);

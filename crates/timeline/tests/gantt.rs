@@ -139,6 +139,16 @@ fn the_last_of_several_workers_was_waited_for_and_gaps_between_its_ranges_count(
 }
 
 #[test]
+fn of_two_spans_with_the_same_times_the_first_to_be_recorded_is_inside() {
+    let trace = Made::default()
+        .span(0, "gc", "gc", 100, 110)
+        .span(0, "range", "b", 100, 110)
+        .span(0, "frame", "frame", 100, 110)
+        .read();
+    assert_eq!(path(&all(&trace)), ["gc on 0 from 100 to 110"]);
+}
+
+#[test]
 fn a_path_covers_its_frames_once_whatever_the_spans_are() {
     // A generator of its own, so that a failure can be run again.
     let mut state = 7u64;
@@ -210,7 +220,7 @@ fn percentiles_are_times_that_were_met() {
         let (from, took) = (frame * 1000, frame * 77 % 200 + 1);
         made = made.span(0, "system", "a", from, from + took).span(0, "frame", "frame", from, from + took);
         if frame < 3 {
-            made = made.span(0, "system", "rare", from + took, from + took);
+            made = made.span(1, "system", "rare", from, from + frame);
         }
     }
     let trace = made.read();
@@ -218,6 +228,8 @@ fn percentiles_are_times_that_were_met() {
     let a = system(&stats, "a");
     assert_eq!((a.count, a.total_ns, a.p50_ns, a.p99_ns), (200, 20_100_000, 100_000, 198_000));
     assert_eq!((a.critical_share, stats.frames.p99_ns), (1.0, 198_000));
+    let rare = system(&stats, "rare");
+    assert_eq!((rare.count, rare.p50_ns, rare.p99_ns, rare.critical_share), (3, 1_000, 2_000, 0.0));
     let one = Stats::new(&trace.chart(trace.select(Select::Last(1)).unwrap()));
     assert_eq!((system(&one, "a").count, system(&one, "a").p50_ns), (1, 124_000));
     assert!(one.systems.iter().all(|system| system.name != "rare"));

@@ -269,7 +269,7 @@ fn the_picture_has_every_lane_and_system_and_marks_the_rest() {
         "b · update · 10.0 µs · 512 rows, range 0",
         "b · update · 14.0 µs · 512 rows, range 0 · on the critical path",
         "c · late · 14.0 µs · on the critical path",
-        "wait · 16.0 µs · on the critical path",
+        "wait · 16.0 µs · for b on worker 1 · on the critical path",
         "gc · 3.0 µs · on the critical path",
         "commit · 2.0 µs · 512 entities despawned · on the critical path",
         "critical path",
@@ -337,12 +337,13 @@ fn the_page_holds_what_the_picture_shows_and_needs_no_network() {
     let bars = data["bars"].as_array().unwrap();
     let of_kind = |kind: &str| bars.iter().filter(|bar| bar[2] == kind).collect::<Vec<_>>();
     assert_eq!((of_kind("system").len(), of_kind("range").len(), of_kind("wait").len()), (2, 3, 3));
-    // Lane, class, kind, name, stage, from, for, rows, index, critical.
+    // Lane, class, kind, name, stage, from, for, rows, index, critical, awaited.
     let name = |text: &str| names.iter().position(|name| name == text).unwrap();
-    assert_eq!(*of_kind("gc")[0], json!([1, "gc", "gc", name("gc"), null, 15_000, 3_000, 512, 0, 3_000]));
-    assert_eq!(*of_kind("range")[0], json!([0, "s0a", "range", name("b"), 0, 10_000, 10_000, 512, 0, 0]));
+    assert_eq!(*of_kind("gc")[0], json!([1, "gc", "gc", name("gc"), null, 15_000, 3_000, 512, 0, 3_000, null]));
+    assert_eq!(*of_kind("range")[0], json!([0, "s0a", "range", name("b"), 0, 10_000, 10_000, 512, 0, 0, null]));
     // Cut to the frame.
-    assert_eq!(*of_kind("wait")[1], json!([1, "wait", "wait", name("wait"), null, 0, 11_000, 512, 0, 1_000]));
+    assert_eq!(*of_kind("wait")[1], json!([1, "wait", "wait", name("wait"), null, 0, 11_000, 512, 0, 1_000, null]));
+    assert_eq!(of_kind("wait")[0][10], "for b on worker 1");
     let path = data["path"].as_array().unwrap();
     assert_eq!((path.len(), &path[2]), (11, &json!([1, "waking up", 10_000, 1_000])));
     for outside in ["http:", "https:", "src=", "href=", "url(", "import", "fetch("] {

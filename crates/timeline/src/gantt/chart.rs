@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::Kind;
 
-use super::path::{Pieces, Step, critical_path};
+use super::path::{Pieces, Step, awaited, critical_path};
 use super::read::{Trace, TraceLane, TraceSpan};
 
 /// One frame of a trace.
@@ -81,6 +81,8 @@ pub struct Bar {
     pub frame: Option<usize>,
     /// How long it is on the critical path, in nanoseconds.
     pub critical_ns: u64,
+    /// What a wait of the frame's lane was for: the last work to end in it, as lane and index of the span there.
+    pub awaited: Option<(usize, usize)>,
     /// The span itself, cut to the chart's time.
     pub span: TraceSpan,
 }
@@ -154,10 +156,11 @@ impl Trace {
         let (turns, frames) = (self.turns(&times), &self.frames[frames]);
         let mut chart = Chart { trace: self, frames, stages, turns, bars: Vec::new(), path: Vec::new() };
         let pieces: Vec<Pieces> = self.lanes.iter().map(|lane| Pieces::new(&lane.spans)).collect();
+        let is_wait = |lane: usize, span: usize| self.lanes[lane].spans[span].kind == Kind::Wait;
         // Where the critical path meets a span, by lane and index of the span.
         let mut critical = HashMap::<(usize, usize), u64>::new();
         for frame in chart.frames {
-            let steps = critical_path(frame, &pieces, |lane, span| self.lanes[lane].spans[span].kind == Kind::Wait);
+            let steps = critical_path(frame, &pieces, is_wait);
             for step in &steps {
                 if let Some(span) = step.span {
                     *critical.entry((step.lane, span)).or_default() += step.ns();
@@ -168,7 +171,13 @@ impl Trace {
         for (lane, TraceLane { spans, .. }) in self.lanes.iter().enumerate() {
             for (index, span) in chart.visible(spans) {
                 let critical_ns = critical.get(&(lane, index)).copied().unwrap_or(0);
-                chart.bars.push(chart.bar(lane, span, critical_ns, &times));
+                let mut bar = chart.bar(lane, span, critical_ns, &times);
+                let is_awaiting = |frame: usize| span.kind == Kind::Wait && chart.frames[frame].lane == lane;
+                if bar.frame.is_some_and(is_awaiting) {
+                    let awaited = awaited(&pieces, lane, span.start_ns..span.end_ns, is_wait);
+                    bar.awaited = awaited.map(|(_, lane, span)| (lane, span));
+                }
+                chart.bars.push(bar);
             }
         }
         chart
@@ -239,6 +248,13 @@ impl<'t> Chart<'t> {
         self.turns.get(&name).copied().unwrap_or(0)
     }
 
+    /// What a wait was for, in words.
+    pub(super) fn awaited(&self, bar: &Bar) -> Option<String> {
+        let (lane, span) = bar.awaited?;
+        let lane = &self.trace.lanes[lane];
+        Some(format!("for {} on {}", self.trace.name(lane.spans[span].name), lane.name))
+    }
+
     /// Spans that lie in the chart's time, with their indices.
     fn visible<'s>(&self, spans: &'s [TraceSpan]) -> impl Iterator<Item = (usize, &'s TraceSpan)> + use<'s> {
         let Range { start, end } = self.time_ns();
@@ -252,7 +268,7 @@ impl<'t> Chart<'t> {
         let frame = self.frame_at(span.start_ns);
         let span =
             TraceSpan { start_ns: span.start_ns.clamp(start, end), end_ns: span.end_ns.clamp(start, end), ..*span };
-        Bar { lane, stage, frame, critical_ns, span }
+        Bar { lane, stage, frame, critical_ns, awaited: None, span }
     }
 
     /// Index of the frame that runs then.

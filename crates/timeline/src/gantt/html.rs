@@ -68,7 +68,8 @@ impl Chart<'_> {
                 took,
                 span.rows,
                 span.index,
-                bar.critical_ns
+                bar.critical_ns,
+                self.awaited(bar)
             ]))
         });
         let path = self.path.iter().map(|step| {

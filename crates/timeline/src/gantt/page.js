@@ -150,11 +150,12 @@
     return found;
   }
 
-  function describe([lane, , kind, name, stage, start, took, rows, index, critical]) {
+  function describe([lane, , kind, name, stage, start, took, rows, index, critical, awaited]) {
     const words = { gc: "garbage collection", range: `range ${index}, ${rows.toLocaleString()} rows`, commit: `commit, ${rows.toLocaleString()} entities despawned` };
     const lines = [names[name], words[kind] ?? kind];
     if (stage !== null) lines.push(`stage ${stages[stage]}`);
     lines.push(`${lanes[lane]}, ${duration(took)} from ${(start / 1e6).toFixed(6)} ms on`);
+    if (kind === "wait") lines[1] = awaited ?? (index ? "asleep" : "spinning");
     if (critical > 0) lines.push(`${duration(critical)} on the critical path`);
     return lines.join("\n");
   }

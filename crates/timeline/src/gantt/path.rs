@@ -1,6 +1,7 @@
 //! The critical path of a frame; what it is says the [parent module](super).
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use super::chart::Frame;
 use super::read::TraceSpan;
@@ -114,6 +115,21 @@ pub(super) fn critical_path(frame: &Frame, lanes: &[Pieces], is_wait: impl Fn(us
     walk.steps
 }
 
+/// What a lane waited for in some time: the last work on another lane to end in it, as its end, lane and span.
+pub(super) fn awaited(
+    lanes: &[Pieces],
+    lane: usize,
+    time: Range<u64>,
+    is_wait: impl Fn(usize, usize) -> bool,
+) -> Option<(u64, usize, usize)> {
+    let others = (0..lanes.len()).filter(|other| *other != lane);
+    let ended = others.filter_map(|lane| {
+        let work = lanes[lane].last_ended(time.start, time.end, |span| !is_wait(lane, span))?;
+        Some((work.end, Reverse(lane), work.span))
+    });
+    ended.max().map(|(end, Reverse(lane), span)| (end, lane, span))
+}
+
 struct Walk<'a, W> {
     frame: &'a Frame,
     lanes: &'a [Pieces],
@@ -139,13 +155,8 @@ impl<W: Fn(usize, usize) -> bool> Walk<'_, W> {
 
     /// From a wait of the frame's lane to the end of what it waited for.
     fn back_to_awaited(&mut self, wait: Piece) {
-        let others = (0..self.lanes.len()).filter(|lane| *lane != self.lane);
-        let ended = others.filter_map(|lane| {
-            let work = self.lanes[lane].last_ended(wait.start, self.at, |span| !(self.is_wait)(lane, span))?;
-            Some((work.end, Reverse(lane)))
-        });
-        match ended.max() {
-            Some((end, Reverse(lane))) => {
+        match awaited(self.lanes, self.lane, wait.start..self.at, &self.is_wait) {
+            Some((end, lane, _)) => {
                 self.step(What::Wait, Some(wait.span), end);
                 self.lane = lane;
             }

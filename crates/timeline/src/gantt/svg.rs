@@ -339,6 +339,11 @@ fn describe(chart: &Chart<'_>, bar: &Bar) -> String {
         Kind::Commit => {
             let _ = write!(text, " · {} entities despawned", bar.span.rows);
         }
+        Kind::Wait => {
+            if let Some(awaited) = chart.awaited(bar) {
+                let _ = write!(text, " · {awaited}");
+            }
+        }
         _ => {}
     }
     if bar.critical_ns > 0 {

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
@@ -129,6 +129,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
         own("frames on one and on two lanes", "schedule"),
         own("jobs in TypeScript", "javascript"),
+        own("recording what ran where", "timeline"),
     ];
     choose(all, names)
 }

@@ -33,6 +33,7 @@ use peristyle_jobs::{JobCall, JobError};
 
 use crate::AgentError;
 use crate::cluster::{Control, Shared, Why};
+use crate::collections::{Collections, Part};
 use crate::console::Level;
 use crate::host::Host;
 use crate::job::Bound;
@@ -102,6 +103,7 @@ pub(crate) struct Roots {
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
     heap_full: Cell<bool>,
+    pub(crate) collections: Collections,
     /// Whether `console` prints.
     audible: bool,
     pub(crate) control: Arc<Control>,
@@ -237,6 +239,7 @@ impl Agent {
             failure: RefCell::default(),
             import_depth: Cell::new(0),
             heap_full: Cell::new(false),
+            collections: Collections::new(),
             audible,
             control,
             shared: shared.clone(),
@@ -575,6 +578,42 @@ pub(crate) unsafe extern "C" fn collected(
                 ja::JS_RequestInterruptCallback(raw);
             }
         }
+    }
+}
+
+/// Records a slice of a collection.
+///
+/// # Safety
+/// For the engine to call.
+pub(crate) unsafe extern "C" fn slice(
+    raw: *mut RawJSContext,
+    progress: ja::GCProgress,
+    _description: *const ja::GCDescription,
+) {
+    // SAFETY: called by the engine on the agent's thread, while an agent is entered or none; recording never collects.
+    let Some(roots) = (unsafe { Roots::of(raw) }) else { return };
+    match progress {
+        ja::GCProgress::GC_SLICE_BEGIN => roots.collections.begin(Part::Slice),
+        ja::GCProgress::GC_SLICE_END => roots.collections.end(Part::Slice),
+        ja::GCProgress::GC_CYCLE_BEGIN | ja::GCProgress::GC_CYCLE_END => {}
+    }
+}
+
+/// Records that the nursery is emptied.
+///
+/// # Safety
+/// For the engine to call.
+pub(crate) unsafe extern "C" fn nursery(
+    raw: *mut RawJSContext,
+    progress: ja::GCNurseryProgress,
+    _reason: ja::GCReason,
+    _data: *mut c_void,
+) {
+    // SAFETY: as for `slice`.
+    let Some(roots) = (unsafe { Roots::of(raw) }) else { return };
+    match progress {
+        ja::GCNurseryProgress::GC_NURSERY_COLLECTION_START => roots.collections.begin(Part::Nursery),
+        ja::GCNurseryProgress::GC_NURSERY_COLLECTION_END => roots.collections.end(Part::Nursery),
     }
 }
 

@@ -125,6 +125,9 @@ impl Host {
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_INCREMENTAL_GC_ENABLED, 1);
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_SLICE_TIME_BUDGET_MS, SLICE_MS);
             ja::JS_SetGCCallback(raw, Some(agent::collected), ptr::null_mut());
+            ja::SetGCSliceCallback(raw, Some(agent::slice));
+            // Fails only if memory is short; then these collections are not seen.
+            let _ = ja::AddGCNurseryCollectionCallback(raw, Some(agent::nursery), ptr::null_mut());
             ja::JS_AddInterruptCallback(raw, Some(agent::interrupted));
             ja::SetPromiseRejectionTrackerCallback(raw, Some(agent::rejected), ptr::null_mut());
             let rt = ja::JS_GetRuntime(raw);

@@ -65,6 +65,7 @@ impl JsJob {
             if is_new {
                 lane.stopped_by(&agent.roots.control);
             }
+            agent.roots.collections.record_on(lane);
             f(agent)
         })
     }

@@ -58,6 +58,7 @@
 //! # Rules
 //! - This is the only crate that names the engine; no type of it is public.
 //! - A call allocates nothing on the Rust heap once its job is bound in its agent.
+//! - Where its lane records spans, an agent's collections are among them, also slice by slice.
 //! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
 //!
 //! # Not here
@@ -66,6 +67,7 @@
 
 mod agent;
 mod cluster;
+mod collections;
 mod console;
 mod engine;
 mod error;

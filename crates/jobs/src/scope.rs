@@ -103,7 +103,7 @@ impl Pool {
     {
         let scope = Scope {
             shared: &self.shared,
-            lane: RefCell::new(self.shared.lane(0, self.token.take_locals())),
+            lane: RefCell::new(self.shared.lane(0, std::mem::take(&mut self.timeline), self.token.take_locals())),
             open: Cell::new(0),
             scope: PhantomData,
             env: PhantomData,
@@ -113,7 +113,9 @@ impl Pool {
         let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
         let panic = scope.finish(result.is_err());
         self.shared.board.hide_all();
-        self.keep_lane(&mut scope.lane.borrow_mut());
+        let lane = &mut *scope.lane.borrow_mut();
+        self.timeline = std::mem::take(&mut lane.timeline);
+        self.keep_lane(lane);
         match (result, panic) {
             (Err(payload), _) => resume_unwind(payload),
             (Ok(_), Some(panic)) => panic.resume(),
@@ -312,10 +314,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     fn idle_until(&self, done: impl Fn() -> bool) {
         let Shared { timeline, wait_name, spin_ticks, .. } = self.shared;
         let stamp = timeline.begin();
-        if !spin(*spin_ticks, &done) {
+        let slept = !spin(*spin_ticks, &done);
+        if slept {
             self.shared.sleep_until(done);
         }
-        timeline.end(0, Kind::Wait, *wait_name, stamp, 0, 0);
+        timeline.end(0, Kind::Wait, *wait_name, stamp, 0, u32::from(slept));
     }
 
     /// Waits for all open tasks; returns the first panic of one, by index. Runs what nobody has

@@ -389,3 +389,38 @@ fn waits_for_workers_are_recorded() {
     let spans = &timeline.read()[0].spans;
     assert_eq!(spans.iter().map(|span| span.kind).collect::<Vec<_>>(), [Kind::Wait]);
 }
+
+#[test]
+fn a_job_records_on_its_own_lane() {
+    let timeline = Timeline::new(2, 64);
+    timeline.set_enabled(true);
+    let options = PoolOptions { timeline: timeline.clone(), ..PoolOptions::new(1) };
+    let mut pool = Pool::with_options(options).unwrap();
+    let name = timeline.name("inside");
+    let record = |lane: &mut Lane| {
+        let stamp = lane.timeline().begin();
+        lane.timeline().end(lane.index() as usize, Kind::Collection, name, stamp, 0, 0);
+    };
+    let ran = AtomicBool::new(false);
+    let work = |_: u32, lane: &mut Lane| {
+        record(lane);
+        ran.store(lane.index() == 1, Ordering::Release);
+    };
+    // Twice, for the frame's lane gets its timeline back from each scope.
+    for _ in 0..2 {
+        ran.store(false, Ordering::Relaxed);
+        pool.scope(|scope| {
+            scope.with_lane(|lane| record(lane));
+            let task = scope.open(&work, 1, 1).unwrap();
+            while !ran.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            scope.wait(task).unwrap();
+        });
+    }
+    let counts = timeline.read().into_iter().map(|lane| {
+        let inside = lane.spans.iter().filter(|span| (span.kind, span.name) == (Kind::Collection, name));
+        inside.count()
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 2]);
+}

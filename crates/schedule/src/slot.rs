@@ -325,8 +325,8 @@ impl Running {
         range: usize,
         lane: &mut Lane,
     ) {
+        let mut stamp = self.timeline.begin();
         for item in self.ranges.of(range) {
-            let stamp = self.timeline.begin();
             let call = RangeCall {
                 world: SharedWorld::new(frame.world),
                 tick: frame.tick,
@@ -350,7 +350,7 @@ impl Running {
                     failures.kept.push((item.rows as usize, error));
                 }
             }
-            self.timeline.end(lane.index() as usize, Kind::Range, self.name, stamp, item.rows, range as u32);
+            stamp = self.timeline.next(lane.index() as usize, Kind::Range, self.name, stamp, item.rows, range as u32);
         }
         if !commands.is_empty() {
             self.set_recorded();

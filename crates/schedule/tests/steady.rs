@@ -1,4 +1,4 @@
-//! A frame in a steady world allocates nothing.
+//! A frame in a steady world allocates nothing, recorded or not.
 
 mod support;
 
@@ -7,9 +7,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
-use peristyle_schedule::{Mode, Stage, System};
+use peristyle_schedule::{Mode, Options, Scheduler, Stage, System};
+use peristyle_timeline::Timeline;
 use peristyle_world::{Changed, Entity};
-use support::{A, B, C, scheduler, toil, world_of};
+use support::{A, B, C, toil, world_of};
 
 struct Counting;
 
@@ -38,10 +39,14 @@ static ALLOCATOR: Counting = Counting;
 
 /// Flights depart and arrive, so to say: rows are spawned in place, moved on all lanes, and despawned by bit.
 fn a_steady_frame_allocates_nothing() {
-    for (mode, workers) in [(Mode::Serial, 0), (Mode::Parallel, 2)] {
+    for (mode, workers, recorded) in
+        [(Mode::Serial, 0, false), (Mode::Parallel, 2, false), (Mode::Serial, 0, true), (Mode::Parallel, 2, true)]
+    {
         let mut world = world_of(40_000);
         world.insert_columns::<C>(8, |c| c.n.fill(1)).unwrap();
-        let mut scheduler = scheduler(world, mode, workers);
+        let timeline = Timeline::new(workers + 1, 1023);
+        timeline.set_enabled(recorded);
+        let mut scheduler = Scheduler::new(world, Options { mode, workers, timeline: timeline.clone(), ..Options::default() }).unwrap();
         let spawn = System::new("a spawn").exclusive(|world, tick| {
             let missing = 40_000 - world.len();
             world.spawn_fill::<A>(missing, |a, _| a.x.fill(tick.number as f32)).unwrap();
@@ -73,8 +78,9 @@ fn a_steady_frame_allocates_nothing() {
         for _ in 0..100 {
             despawned += scheduler.run_frame(0.1, 0.0).unwrap().despawned;
         }
-        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{mode:?}");
+        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{mode:?}, recorded: {recorded}");
         assert!(despawned > 500);
+        assert_eq!(timeline.read().iter().any(|lane| !lane.spans.is_empty()), recorded);
     }
 }
 

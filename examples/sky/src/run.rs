@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Spans kept for each lane: some four seconds of the peak on two lanes, and 8 MiB.
-const SPANS_PER_LANE: usize = 1 << 18;
+const SPANS_PER_LANE: usize = (1 << 18) - 1;
 /// Reports and warnings come at most once in this time.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 

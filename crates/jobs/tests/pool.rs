@@ -58,7 +58,7 @@ fn every_range_runs_once() {
             assert_each(&counts, 1);
         }
         let ran: u64 = (0..pool.lanes()).map(|lane| pool.ranges_run(lane)).sum();
-        assert_eq!(ran, (0..300).map(|frame| frame % 17).sum());
+        assert_eq!(ran, (0..300_u64).map(|frame| frame % 17).sum::<u64>());
     }
 }
 

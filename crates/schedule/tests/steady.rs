@@ -46,7 +46,8 @@ fn a_steady_frame_allocates_nothing() {
         world.insert_columns::<C>(8, |c| c.n.fill(1)).unwrap();
         let timeline = Timeline::new(workers + 1, 1023);
         timeline.set_enabled(recorded);
-        let mut scheduler = Scheduler::new(world, Options { mode, workers, timeline: timeline.clone(), ..Options::default() }).unwrap();
+        let mut scheduler =
+            Scheduler::new(world, Options { mode, workers, timeline: timeline.clone(), ..Options::default() }).unwrap();
         let spawn = System::new("a spawn").exclusive(|world, tick| {
             let missing = 40_000 - world.len();
             world.spawn_fill::<A>(missing, |a, _| a.x.fill(tick.number as f32)).unwrap();

@@ -12,9 +12,11 @@ mod board;
 mod contract;
 mod lane;
 mod pool;
+mod rust;
 mod scope;
 mod sleep;
 mod sync;
+mod wait;
 
 #[cfg(all(loom, test))]
 mod models;
@@ -26,4 +28,6 @@ pub use crate::contract::{
 };
 pub use crate::lane::Lane;
 pub use crate::pool::{Pool, PoolOptions, default_workers};
+pub use crate::rust::{AccessError, Marks, RustCall, RustJob, RustParts};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};
+pub use crate::wait::block_on;

@@ -16,20 +16,26 @@
 //! Threads (`peristyle-jobs`), engines (`peristyle-agents`).
 
 mod access;
+mod check;
 mod context;
 mod cost;
 mod error;
 mod executor;
 mod job;
+mod lease;
 mod merge;
 mod plan;
+mod preimage;
 mod ranges;
 mod rows;
 mod scheduler;
 mod slot;
 mod stage;
+mod staging;
 mod system;
+mod typed;
 
+pub use check::{CheckReport, Difference, Finding};
 pub use context::{
     ColumnComponent, Columns, ColumnsMut, Context, Despawn, RangeContext, Res, ResMut, Setup, SystemQuery, Tick,
 };
@@ -39,4 +45,5 @@ pub use job::Job;
 pub use plan::{Plan, Planned};
 pub use scheduler::{FrameReport, Options, Scheduler};
 pub use stage::Stage;
-pub use system::System;
+pub use system::{System, Where};
+pub use typed::ByType;

@@ -342,11 +342,30 @@ impl Segment<'_, '_, '_> {
     /// Starts a system; false if it is done at once.
     #[inline(always)]
     fn start(&mut self, position: usize) -> Result<bool, ScheduleError> {
-        Ok(self.ready(position)? != Way::Nothing && self.dispatch(position))
+        let frame = self.frame;
+        let running = self.slots.closed(position);
+        if !running.own.conditions.hold(frame) {
+            return Ok(false);
+        }
+        running.prepare(frame);
+        // The shortest way for what is the shortest work.
+        if let Body::Once(_) = running.body
+            && (self.lanes < 2 || running.own.place != Where::Worker)
+        {
+            if self.lanes > 1 {
+                Self::ready_once(running, frame, &mut self.load);
+                self.load.started_ns += running.own.estimate_ns;
+            }
+            Self::run_in_place(self.scope, running, &mut self.times);
+            if self.lanes > 1 {
+                Self::learn_once(running, self.ns_per_tick);
+            }
+            return Ok(false);
+        }
+        Ok(self.ready_prepared(position)? != Way::Nothing && self.dispatch(position))
     }
 
     /// Readies a system for its run, and says how it goes on.
-    #[inline(always)]
     fn ready(&mut self, position: usize) -> Result<Way, ScheduleError> {
         let frame = self.frame;
         let running = self.slots.closed(position);
@@ -354,12 +373,15 @@ impl Segment<'_, '_, '_> {
             return Ok(Way::Nothing);
         }
         running.prepare(frame);
-        if let Body::Rows(_) = running.body {
-            if !self.ready_rows(position)? {
-                return Ok(Way::Nothing);
-            }
-        } else if self.lanes > 1 {
-            self.ready_once(position);
+        self.ready_prepared(position)
+    }
+
+    fn ready_prepared(&mut self, position: usize) -> Result<Way, ScheduleError> {
+        let running = self.slots.closed(position);
+        if let Body::Once(_) = running.body {
+            Self::ready_once(running, self.frame, &mut self.load);
+        } else if !self.ready_rows(position)? {
+            return Ok(Way::Nothing);
         }
         let Some(grouping) = self.grouping else { return Ok(Way::Run) };
         let own = &self.slots.closed(position).own;
@@ -373,15 +395,14 @@ impl Segment<'_, '_, '_> {
     }
 
     /// Readies a body that runs once a frame, where there are other lanes.
-    fn ready_once(&mut self, position: usize) {
-        let tick = self.frame.tick.number;
-        let running = self.slots.closed(position);
+    #[inline]
+    fn ready_once(running: &mut Running, frame: &Frame<'_>, load: &mut Load) {
+        let tick = frame.tick.number;
         let estimate_ns = running.own.cost.in_place_ns(1);
         let is_long = estimate_ns > LONG_NS;
         running.run.measured = is_long || tick <= MEASURE_GAP || tick.is_multiple_of(MEASURE_GAP);
         running.own.estimate_ns = estimate_ns;
-        let place = running.own.place;
-        self.load.count(place, estimate_ns);
+        load.count(running.own.place, estimate_ns);
     }
 
     /// Readies a body over rows; false if there are none.
@@ -423,14 +444,9 @@ impl Segment<'_, '_, '_> {
     }
 
     /// Runs a system that is ready, or opens it; false if it is done.
-    #[inline(always)]
     fn dispatch(&mut self, position: usize) -> bool {
         let running = self.slots.closed(position);
-        if self.lanes < 2 && matches!(running.body, Body::Once(_)) {
-            Self::run_in_place(self.scope, running, &mut self.times);
-            return false;
-        }
-        let now = if matches!(running.body, Body::Rows(_)) { clock::now() } else { 0 };
+        let now = if let Body::Once(_) = running.body { 0 } else { clock::now() };
         self.begin(position, now);
         self.go(position)
     }

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
@@ -130,6 +130,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("frames on one and on two lanes", "schedule"),
         own("jobs in TypeScript", "javascript"),
         own("recording what ran where", "timeline"),
+        own("where systems run", "placement"),
     ];
     choose(all, names)
 }

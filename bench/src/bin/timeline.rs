@@ -89,6 +89,7 @@ impl Sky {
             job,
             trace: None,
             memory_bytes_max: None,
+            check: false,
         };
         let loaded = peristyle_sky::load(&config, &mut Quiet).map_err(|error| eprintln!("{error}")).ok()?;
         let timeline = Timeline::new(1 + peristyle_jobs::default_workers(), (1 << 16) - 1);

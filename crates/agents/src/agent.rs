@@ -14,7 +14,6 @@ use std::ffi::{CStr, CString, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::slice;
 use std::sync::Arc;
 
 use mozjs::context::{JSContext, RawJSContext};
@@ -97,8 +96,8 @@ pub(crate) struct Roots {
     /// Promises rejected without a handler in this call.
     #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
-    /// The call that runs.
-    pub(crate) call: Cell<*const JobCall<'static>>,
+    /// The parts of the call that runs; none while none does.
+    pub(crate) calls: Cell<*const [JobCall<'static>]>,
     /// Why loading failed, typed.
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
@@ -130,7 +129,19 @@ unsafe impl Trace for Roots {
     }
 }
 
+/// The parts of no call.
+pub(crate) const NO_CALLS: *const [JobCall<'static>] = ptr::slice_from_raw_parts(ptr::null(), 0);
+
 impl Roots {
+    /// The parts of the call that runs.
+    ///
+    /// # Safety
+    /// The result is not used after the call.
+    unsafe fn parts(&self) -> Option<&[JobCall<'_>]> {
+        // SAFETY: the pointer is null or set by `Bound::call` to parts that live until the call returned.
+        unsafe { self.calls.get().as_ref() }
+    }
+
     /// The roots of the agent that runs on this context.
     ///
     /// # Safety
@@ -235,7 +246,7 @@ impl Agent {
             eids_buffer: Heap::default(),
             modules: RefCell::default(),
             unhandled: RefCell::default(),
-            call: Cell::new(ptr::null()),
+            calls: Cell::new(NO_CALLS),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
             heap_full: Cell::new(false),
@@ -477,14 +488,16 @@ unsafe extern "C" fn print(raw: *mut RawJSContext, argc: u32, vp: *mut Value) ->
     })
 }
 
-/// `snap.entity(i)`: the handle of a row.
+/// `snap.entity(i)`: the handle of a row; of the part that is the second argument, if there are several.
 unsafe extern "C" fn entity(raw: *mut RawJSContext, argc: u32, vp: *mut Value) -> bool {
     guarded(raw, |cx| {
         // SAFETY: the engine calls natives with their arguments. The call lives while the pointer is set, and its entity
         // indices have `rows` elements, as `JobCall::lease` was promised.
         unsafe {
             let arguments = CallArgs::from_vp(vp, argc);
-            let Some(call) = Roots::of(raw).and_then(|roots| roots.call.get().as_ref()) else {
+            let part = arguments.get(1).get();
+            let part = if part.is_int32() { part.to_int32() as usize } else { 0 };
+            let Some(call) = Roots::of(raw).and_then(|roots| roots.parts()?.get(part)) else {
                 throw(cx, "snap.entity: the call has ended");
                 return false;
             };
@@ -510,30 +523,33 @@ fn whole(value: JSVal) -> i64 {
     if number.trunc() == number && number.abs() < 9e15 { number as i64 } else { -1 }
 }
 
-/// What `snap.eids` gives: a copy of the rows' entity indices. The indices themselves are the world's own, not a column
-/// that a job may write.
+/// What `snap.eids` gives: a copy of the rows' entity indices, those of all parts one after the other. The indices
+/// themselves are the world's own, not a column that a job may write.
 unsafe extern "C" fn eids(raw: *mut RawJSContext, argc: u32, vp: *mut Value) -> bool {
     guarded(raw, |cx| {
         // SAFETY: as in `entity`; the buffer's memory is used before anything can collect.
         unsafe {
             let arguments = CallArgs::from_vp(vp, argc);
-            let Some((roots, call)) = Roots::of(raw).and_then(|roots| Some((roots, roots.call.get().as_ref()?))) else {
+            let Some((roots, parts)) = Roots::of(raw).and_then(|roots| Some((roots, roots.parts()?))) else {
                 throw(cx, "snap.eids: the call has ended");
                 return false;
             };
-            let indices = slice::from_raw_parts(call.eids.ptr.cast::<u8>().as_ptr(), call.eids.bytes());
-            rooted!(in(raw) let buffer = ja::NewArrayBuffer(raw, indices.len()));
+            let bytes = parts.iter().map(|part| part.eids.bytes()).sum::<usize>();
+            rooted!(in(raw) let buffer = ja::NewArrayBuffer(raw, bytes));
             if buffer.is_null() {
                 return false;
             }
             let mut shared = false;
-            let data = ja::GetArrayBufferData(buffer.get(), &mut shared, ptr::null());
+            let mut data = ja::GetArrayBufferData(buffer.get(), &mut shared, ptr::null());
             if data.is_null() {
                 throw(cx, "snap.eids: the buffer has no memory");
                 return false;
             }
-            ptr::copy_nonoverlapping(indices.as_ptr(), data, indices.len());
-            let view = ja::JS_NewInt32ArrayWithBuffer(raw, buffer.handle().into(), 0, i64::from(call.eids.len));
+            for part in parts {
+                ptr::copy_nonoverlapping(part.eids.ptr.as_ptr(), data, part.eids.bytes());
+                data = data.add(part.eids.bytes());
+            }
+            let view = ja::JS_NewInt32ArrayWithBuffer(raw, buffer.handle().into(), 0, (bytes / 4) as i64);
             if view.is_null() {
                 return false;
             }

@@ -3,6 +3,9 @@
 //! A job is bound once per agent and shape: a small script, made from the shape, builds the objects that every call gets
 //! and returns the function that puts a call's views into them and calls `handle`. So the objects keep their shape, the
 //! calls keep their inline caches, and Rust calls one function.
+//!
+//! A job that takes parts is bound once more: its `snap.parts` holds one object for each chunk, made when there first are
+//! so many chunks, and Rust calls a function for each part before it calls the job.
 
 use std::fmt::{self, Write};
 use std::mem;
@@ -19,11 +22,11 @@ use mozjs::jsapi::{Heap, JSObject, JSTracer, PromiseState};
 use mozjs::jsval::{DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
-use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane};
+use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane, Lent};
 use peristyle_layout::Field;
 
 use crate::AgentError;
-use crate::agent::{Agent, Failure, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::agent::{Agent, Failure, NO_CALLS, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
 use crate::cluster::Handle;
 use crate::lend::Loan;
 use crate::{modules, source};
@@ -87,7 +90,15 @@ impl JobRunner for JsJob {
     }
 
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| agent.run(&self.0, call))
+        self.with_agent(lane, |agent| agent.run(&self.0, std::slice::from_ref(call), false))
+    }
+
+    fn takes_parts(&self) -> bool {
+        true
+    }
+
+    fn run_parts(&self, lane: &mut Lane, parts: &[JobCall<'_>]) -> Result<(), JobError> {
+        self.with_agent(lane, |agent| agent.run(&self.0, parts, true))
     }
 }
 
@@ -112,6 +123,8 @@ pub(crate) struct Bound {
     /// Weak: it only names the job, and its address stays taken.
     job: Weak<Inner>,
     shape: JobShape,
+    /// Whether it takes all parts in one call.
+    is_parts: bool,
     roots: RootedTraceableBox<BoundRoots>,
     extra: Option<ParsedExtra>,
     /// Kept between calls, empty, for their capacity.
@@ -130,15 +143,18 @@ struct ParsedExtra {
 /// What a bound job keeps of the engine.
 pub(crate) struct BoundRoots {
     invoke: Heap<JSVal>,
+    /// What puts the views of a part into its object, if the job takes parts.
+    put: Heap<JSVal>,
     extra: Heap<JSVal>,
 }
 
-// SAFETY: both values are traced.
+// SAFETY: all values are traced.
 unsafe impl Trace for BoundRoots {
     unsafe fn trace(&self, tracer: *mut JSTracer) {
         // SAFETY: the engine's tracer, handed on.
         unsafe {
             self.invoke.trace(tracer);
+            self.put.trace(tracer);
             self.extra.trace(tracer);
         }
     }
@@ -159,8 +175,8 @@ impl Agent {
         }
     }
 
-    /// Runs one call.
-    fn run(&mut self, job: &Arc<Inner>, call: &JobCall<'_>) -> Result<(), JobError> {
+    /// Runs one call, of one part or of all.
+    fn run(&mut self, job: &Arc<Inner>, calls: &[JobCall<'_>], is_parts: bool) -> Result<(), JobError> {
         if !self.host.is_here() {
             return Err(JobError::Load("the lane left the thread of its agent".into()));
         }
@@ -174,9 +190,9 @@ impl Agent {
         let _entered = unsafe { roots.enter(raw) };
         let _realm = ja::JSAutoRealm::new(raw, roots.global.get());
         // SAFETY: the agent is entered and the context in its realm.
-        let bound = unsafe { bind(&mut cx, roots, bound, job, call.shape)? };
-        bound.give_extra(&mut cx, roots, call.extra)?;
-        Ok(bound.run(&mut cx, roots, call)?)
+        let bound = unsafe { bind(&mut cx, roots, bound, job, calls[0].shape, is_parts)? };
+        bound.give_extra(&mut cx, roots, calls[0].extra)?;
+        Ok(bound.run(&mut cx, roots, calls)?)
     }
 }
 
@@ -217,18 +233,22 @@ unsafe fn bind<'a>(
     all: &'a mut Vec<Bound>,
     job: &Arc<Inner>,
     shape: &JobShape,
+    is_parts: bool,
 ) -> Result<&'a mut Bound, JobError> {
     // Shapes are compared, not their addresses: an address may be another shape's by now.
-    if let Some(at) = all.iter().position(|bound| bound.job.as_ptr() == Arc::as_ptr(job) && bound.shape == *shape) {
+    let is_known =
+        |bound: &Bound| bound.job.as_ptr() == Arc::as_ptr(job) && bound.is_parts == is_parts && bound.shape == *shape;
+    if let Some(at) = all.iter().position(is_known) {
         return Ok(&mut all[at]);
     }
     // SAFETY: as the caller answers; values are rooted.
-    let invoke = unsafe {
+    let bound_roots = unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut function = UndefinedValue());
         handler(cx, roots, &job.path, &mut function)?;
         rooted!(in(raw) let mut binder = UndefinedValue());
-        roots.evaluate(cx, &binder_source(shape), c"peristyle:job", &mut binder)?;
+        let source = if is_parts { parts_binder_source(shape) } else { binder_source(shape) };
+        roots.evaluate(cx, &source, c"peristyle:job", &mut binder)?;
         let mut rooter = CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get()]);
         let arguments = rooter.root(raw);
         let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
@@ -237,15 +257,31 @@ unsafe fn bind<'a>(
         if !ja::Call(raw, nothing, binder.handle().into(), &arguments, invoke.handle_mut().into()) {
             return Err(take_failure(cx, roots).into());
         }
-        let invoke_root = RootedTraceableBox::new(BoundRoots { invoke: Heap::default(), extra: Heap::default() });
-        invoke_root.invoke.set(invoke.get());
-        invoke_root
+        let bound_roots = RootedTraceableBox::new(BoundRoots {
+            invoke: Heap::default(),
+            put: Heap::default(),
+            extra: Heap::default(),
+        });
+        if is_parts {
+            // The binder gave both functions.
+            rooted!(in(raw) let both = invoke.to_object());
+            for (at, heap) in [&bound_roots.put, &bound_roots.invoke].into_iter().enumerate() {
+                if !ja::JS_GetElement(raw, both.handle().into(), at as u32, invoke.handle_mut().into()) {
+                    return Err(take_failure(cx, roots).into());
+                }
+                heap.set(invoke.get());
+            }
+        } else {
+            bound_roots.invoke.set(invoke.get());
+        }
+        bound_roots
     };
     all.retain(|bound| bound.job.strong_count() != 0);
     all.push(Bound {
         job: Arc::downgrade(job),
         shape: shape.clone(),
-        roots: invoke,
+        is_parts,
+        roots: bound_roots,
         extra: None,
         arguments: Vec::new(),
         buffers: Vec::new(),
@@ -298,38 +334,19 @@ impl Bound {
         Ok(())
     }
 
-    /// Lends the call's columns, runs the handler and what it enqueued, and takes the columns back.
-    fn run(&mut self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>) -> Result<(), Failure> {
+    /// Lends the columns of all parts, runs the handler and what it enqueued, and takes the columns back.
+    fn run(&mut self, cx: &mut JSContext, roots: &Roots, calls: &[JobCall<'_>]) -> Result<(), Failure> {
         // SAFETY: handed to guards that are dropped here.
         let raw = unsafe { cx.raw_cx() };
         let mut buffers = CustomAutoRooter::new(mem::take(&mut self.buffers));
         let mut buffers = buffers.root(raw);
         let mut arguments = CustomAutoRooter::new(mem::take(&mut self.arguments));
         let mut arguments = arguments.root(raw);
-        let extra = self.roots.extra.get();
-        arguments.extend([Int32Value(call.rows as i32), DoubleValue(call.dt), DoubleValue(call.time), extra]);
-        let columns = call.columns.iter().map(Some);
-        let bits = call.changed.iter().chain([&call.despawn]).map(Option::as_ref);
-        let resources = call.resources.iter().map(Some);
         let result = {
             // SAFETY: the agent's realm is entered until after this block.
             let mut loan = unsafe { Loan::new(raw, &mut buffers) };
-            let mut lent = true;
-            for column in columns.chain(bits).chain(resources) {
-                let Some(column) = column else {
-                    arguments.push(UndefinedValue());
-                    continue;
-                };
-                // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
-                // which outlives the loan.
-                let view = unsafe { loan.view(column) };
-                if view.is_null() {
-                    lent = false;
-                    break;
-                }
-                arguments.push(ObjectValue(view));
-            }
-            if lent { self.call(cx, roots, call, &arguments) } else { Err(take_failure(cx, roots)) }
+            self.lend(cx, roots, calls, &mut loan, &mut arguments)
+                .and_then(|()| self.call(cx, roots, calls, &arguments))
         };
         arguments.clear();
         self.arguments = mem::take(&mut *arguments);
@@ -337,9 +354,74 @@ impl Bound {
         result
     }
 
+    /// Lends columns, and makes the arguments of the function that calls the handler. Views of parts are put into their
+    /// objects.
+    fn lend(
+        &self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        calls: &[JobCall<'_>],
+        loan: &mut Loan<'_, '_>,
+        arguments: &mut Vec<JSVal>,
+    ) -> Result<(), Failure> {
+        // SAFETY: nothing else uses the context meanwhile.
+        let raw = unsafe { cx.raw_cx() };
+        let mut view = |lent: Option<&Lent>| match lent {
+            None => Some(UndefinedValue()),
+            Some(lent) => {
+                // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
+                // which outlives the loan.
+                let view = unsafe { loan.view(lent) };
+                (!view.is_null()).then(|| ObjectValue(view))
+            }
+        };
+        let rows: i64 = calls.iter().map(|call| i64::from(call.rows)).sum();
+        let mut first = 0;
+        let call = &calls[0];
+        if self.is_parts {
+            for (at, call) in calls.iter().enumerate() {
+                arguments.clear();
+                arguments.extend([whole(at as i64), whole(first), whole(i64::from(call.rows))]);
+                for lent in of_rows(call) {
+                    arguments.push(view(lent).ok_or_else(|| take_failure(cx, roots))?);
+                }
+                first += i64::from(call.rows);
+                // SAFETY: the context is in the agent's realm; the arguments are rooted by the caller.
+                unsafe {
+                    let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
+                    rooted!(in(raw) let mut value = UndefinedValue());
+                    let (nothing, put) = (ja::UndefinedHandleValue, self.roots.put.handle());
+                    if !ja::Call(raw, nothing, put, &arguments, value.handle_mut().into()) {
+                        return Err(take_failure(cx, roots));
+                    }
+                }
+            }
+            arguments.clear();
+        }
+        let extra = self.roots.extra.get();
+        arguments.extend([whole(rows), DoubleValue(call.dt), DoubleValue(call.time), extra]);
+        if self.is_parts {
+            arguments.push(whole(calls.len() as i64));
+        } else {
+            for lent in of_rows(call) {
+                arguments.push(view(lent).ok_or_else(|| take_failure(cx, roots))?);
+            }
+        }
+        for lent in call.resources {
+            arguments.push(view(Some(lent)).ok_or_else(|| take_failure(cx, roots))?);
+        }
+        Ok(())
+    }
+
     /// Calls the handler, with its arguments rooted, and drains what it enqueued.
-    fn call(&self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>, arguments: &[JSVal]) -> Result<(), Failure> {
-        roots.call.set(ptr::from_ref(call).cast());
+    fn call(
+        &self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        calls: &[JobCall<'_>],
+        arguments: &[JSVal],
+    ) -> Result<(), Failure> {
+        roots.calls.set(ptr::slice_from_raw_parts(calls.as_ptr().cast(), calls.len()));
         // SAFETY: the context is in the agent's realm; values are rooted.
         let result = unsafe {
             let raw = cx.raw_cx();
@@ -360,7 +442,7 @@ impl Bound {
                 failed => failed,
             }
         };
-        roots.call.set(ptr::null());
+        roots.calls.set(NO_CALLS);
         roots.unhandled.borrow_mut().clear();
         if !roots.eids_buffer.get().is_null() {
             // SAFETY: the context is in the agent's realm; the buffer is traced where it lies. It is an ordinary buffer,
@@ -370,6 +452,17 @@ impl Bound {
         }
         result
     }
+}
+
+/// A whole number, as the engine likes it best: loops to an `int32` compile to less.
+fn whole(number: i64) -> JSVal {
+    i32::try_from(number).map_or(DoubleValue(number as f64), Int32Value)
+}
+
+/// What a part is lent of its rows: columns, then the bits of components, then those of despawns.
+fn of_rows<'a>(call: &'a JobCall<'_>) -> impl Iterator<Item = Option<&'a Lent>> {
+    let bits = call.changed.iter().chain([&call.despawn]).map(Option::as_ref);
+    call.columns.iter().map(Some).chain(bits)
 }
 
 /// Looks at what the handler returned, once nothing is left to run.
@@ -428,36 +521,18 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 /// The objects of `snap` are made once. Jobs cannot add to them or replace them; their views change with every call.
 fn binder_source(shape: &JobShape) -> String {
     let mut script = Binder::default();
-    let (mut names, mut numbers, mut resources) = (String::new(), String::new(), String::new());
-    for (at, component) in shape.components.iter().enumerate() {
-        script.fields(&format!("f{at}"), &component.fields);
-        script.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
-        names += &format!(" [{}]: c{at},", quoted(&component.name));
-        numbers += &format!(" {}: c{at},", component.id);
-    }
-    for at in 0..shape.components.len() {
-        script.put(&format!("c{at}.changed"));
-    }
+    let comps = script.components(shape);
     script.put("snap.despawn");
-    for (at, resource) in shape.resources.iter().enumerate() {
-        script.fields(&format!("r{at}"), &resource.fields);
-        resources += &format!(" [{}]: r{at},", quoted(&resource.name));
-    }
+    let resources = script.resources(shape);
     let Binder { made, parameters, puts } = script;
     format!(
         r#"(function (handle, entity, takeEids) {{
-  "use strict";
-  const {{ defineProperty, freeze, seal }} = Object;
-  const fix = (object, names) => {{
-    for (const name of names) defineProperty(object, name, {{ writable: false }});
-    seal(object);
-  }};
-{made}  let eids;
+{TOOLS}{made}  let eids;
   const snap = {{
     shared: false,
     rows: 0,
     get eids() {{ return eids ?? (eids = takeEids()); }},
-    comps: freeze({{{names}{numbers} }}),
+    comps: freeze({{{comps} }}),
     res: freeze({{{resources} }}),
     despawn: undefined,
     entity,
@@ -471,6 +546,68 @@ fn binder_source(shape: &JobShape) -> String {
 }})"#
     )
 }
+
+/// As [`binder_source`], for a job that takes parts: gives [put, invoke]. Rust calls the first for each part with (part,
+/// first row, rows, columns…, changed bits…, despawn bits), then the second with (rows, dt, time, extra, parts, resources…).
+fn parts_binder_source(shape: &JobShape) -> String {
+    let mut part = Binder::default();
+    let comps = part.components(shape);
+    part.put("part.despawn");
+    let mut script = Binder::default();
+    let resources = script.resources(shape);
+    let Binder { made: made_part, parameters: part_parameters, puts: part_puts } = part;
+    let Binder { made, parameters, puts } = script;
+    format!(
+        r#"(function (handle, entity, takeEids) {{
+{TOOLS}{made}  let all, parts = freeze([]);
+  const known = [];
+  const make = (at) => {{
+{made_part}    let eids, first = 0, count = 0;
+    const part = {{
+      rows: 0,
+      get eids() {{ return eids ?? (eids = (all ?? (all = takeEids())).subarray(first, first + count)); }},
+      comps: freeze({{{comps} }}),
+      despawn: undefined,
+      entity: (row) => entity(row, at),
+    }};
+    fix(part, ["comps", "entity"]);
+    const put = (from, rows{part_parameters}) => {{
+      eids = undefined;
+      first = from;
+      count = part.rows = rows;
+{part_puts}    }};
+    return {{ part, put }};
+  }};
+  const snap = {{ shared: false, rows: 0, parts, res: freeze({{{resources} }}) }};
+  fix(snap, ["shared", "res"]);
+  return [
+    function put(at, first, rows{part_parameters}) {{
+      (known[at] ?? (known[at] = make(at))).put(first, rows{part_parameters});
+    }},
+    function invoke(rows, dt, time, extra, count{parameters}) {{
+      all = undefined;
+      if (parts.length !== count) {{
+        const list = [];
+        for (let at = 0; at < count; at++) list[at] = known[at].part;
+        parts = freeze(list);
+      }}
+      snap.rows = rows;
+      snap.parts = parts;
+{puts}      return handle({{ snap, dt, time, extra }});
+    }},
+  ];
+}})"#
+    )
+}
+
+/// What binding scripts begin with.
+const TOOLS: &str = r#"  "use strict";
+  const { defineProperty, freeze, seal } = Object;
+  const fix = (object, names) => {
+    for (const name of names) defineProperty(object, name, { writable: false });
+    seal(object);
+  };
+"#;
 
 /// The parts of a binding script that grow with the shape.
 #[derive(Default)]
@@ -490,6 +627,31 @@ impl Binder {
         let view = format!("v{}", self.puts.lines().count());
         let _ = write!(self.parameters, ", {view}");
         let _ = writeln!(self.puts, "    {target} = {view};");
+    }
+
+    /// The objects of all components; their views and bits come next. Gives the properties of `comps`.
+    fn components(&mut self, shape: &JobShape) -> String {
+        let (mut names, mut numbers) = (String::new(), String::new());
+        for (at, component) in shape.components.iter().enumerate() {
+            self.fields(&format!("f{at}"), &component.fields);
+            self.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
+            names += &format!(" [{}]: c{at},", quoted(&component.name));
+            numbers += &format!(" {}: c{at},", component.id);
+        }
+        for at in 0..shape.components.len() {
+            self.put(&format!("c{at}.changed"));
+        }
+        names + &numbers
+    }
+
+    /// The objects of all resources, whose views come next. Gives the properties of `res`.
+    fn resources(&mut self, shape: &JobShape) -> String {
+        let mut names = String::new();
+        for (at, resource) in shape.resources.iter().enumerate() {
+            self.fields(&format!("r{at}"), &resource.fields);
+            names += &format!(" [{}]: r{at},", quoted(&resource.name));
+        }
+        names
     }
 
     /// An object that holds one view per field; the next views go there.

@@ -27,15 +27,21 @@
 //! | `entity(i)` | the entity handle of row `i` |
 //! | `shared` | `false` |
 //!
-//! and `extra`, the system's own value, parsed from JSON and frozen. Bit `i` of a bitset is `1 << (i & 7)` of byte
-//! `i >> 3`. `bool` columns are `Uint8Array`, `i64` and `u64` ones `BigInt64Array` and `BigUint64Array`.
+//! A job that its system declares to take *parts* is called once for all chunks. It gets `parts` instead: an array with
+//! one object for each chunk, which has the `rows`, `comps`, `despawn`, `eids` and `entity` of that chunk; `snap.rows`
+//! counts the rows of all, and `res` is as above. The objects are the same from call to call, their views are not. One
+//! that is declared to be *whole* is called once too, and sees the rows of all chunks as if they were one.
+//!
+//! Beside `snap` it gets `extra`, the system's own value, parsed from JSON and frozen. Bit `i` of a bitset is
+//! `1 << (i & 7)` of byte `i >> 3`. `bool` columns are `Uint8Array`, `i64` and `u64` ones `BigInt64Array` and `BigUint64Array`.
 //!
 //! Columns are lent: each typed array lies on an `ArrayBuffer` over just the call's rows of that column, in place. When
 //! the call has settled they are detached; a view that a job keeps is empty. A column that was declared as read can be
 //! written all the same: it must not be.
 //!
-//! `handle` may be `async`: the call settles when nothing is left to run. A promise that is then still pending fails the
-//! call, as nothing else will settle it. So do a rejection, and one that nobody handles.
+//! `handle` may be `async`: the call settles when its promise does, at the latest when nothing is left to run. A promise
+//! that is then still pending fails the call: a job has no timers, no messages and no input, and modules that it imports
+//! are evaluated at once, so nothing could settle it later. So do a rejection, and one that nobody handles.
 //!
 //! # What a job has
 //!

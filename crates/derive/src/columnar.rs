@@ -116,6 +116,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 let _ = &rows;
                 #slices_mut { #(#members: unsafe { <#types as #krate::Columnar>::slices_mut(#locals, rows.clone()) },)* }
             }
+            unsafe fn slices_at<'a>(
+                next: &mut dyn ::core::ops::FnMut(#krate::Scalar) -> *mut u8,
+                rows: usize,
+            ) -> Self::Slices<'a> {
+                let _ = (&next, rows);
+                #slices { #(#members: unsafe { <#types as #krate::Columnar>::slices_at(next, rows) },)* }
+            }
+            unsafe fn slices_mut_at<'a>(
+                next: &mut dyn ::core::ops::FnMut(#krate::Scalar) -> *mut u8,
+                rows: usize,
+            ) -> Self::SlicesMut<'a> {
+                let _ = (&next, rows);
+                #slices_mut { #(#members: unsafe { <#types as #krate::Columnar>::slices_mut_at(next, rows) },)* }
+            }
             #[inline(always)]
             unsafe fn row_mut<'a>(base: #krate::Base, row: usize) -> Self::RowMut<'a> {
                 #walk

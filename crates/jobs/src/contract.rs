@@ -5,7 +5,9 @@
 //!
 //! # Rules
 //! - Columns come in the order of the [`JobShape`]: components in order, each component's fields in order.
-//! - A call covers rows of one chunk whose first row is a multiple of 512, so bitsets start on a byte.
+//! - A call covers rows of one chunk whose first row is a multiple of 512, or rows of staging columns, which hold those of
+//!   many chunks one after the other; either way bitsets start on a byte.
+//! - A job that takes parts gets one call for each chunk, all at once; they share what is not of their rows.
 //! - Bit `i` of a bitset is row `i` of the call: byte `i >> 3`, mask `1 << (i & 7)`.
 //! - Nothing of a call may be touched after `run` returned.
 
@@ -13,7 +15,7 @@ use std::{error, fmt, ops::Deref, ptr::NonNull};
 
 use peristyle_layout::{Entity, Field, Scalar};
 
-use crate::{Lane, Overrun};
+use crate::{Lane, Overrun, rust::AccessError};
 
 /// What a job may do with a component or resource. Writing implies reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,7 +101,7 @@ pub struct JobCall<'a>(JobCallParts<'a>);
 pub struct JobCallParts<'a> {
     /// What the job declared.
     pub shape: &'a JobShape,
-    /// Rows in this call: 1 to 16 384.
+    /// Rows in this call: 1 to 16 384, and any number if the job wants its rows as one whole.
     pub rows: u32,
     /// `u32` entity index of each row. A job must not change them: what it is shown is a copy.
     pub eids: Lent,
@@ -178,6 +180,21 @@ pub trait JobRunner: Send + Sync {
     /// # Errors
     /// [`JobError`]; what the job wrote until then stays, and its rows count as changed.
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError>;
+
+    /// Whether [`run_parts`](JobRunner::run_parts) can be called.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// Runs one call for all chunks at once, each a part with rows of its own. There is at least one; shape, resources,
+    /// time and `extra` are the same in all.
+    ///
+    /// # Errors
+    /// As [`run`](JobRunner::run), for the rows of all parts.
+    fn run_parts(&self, lane: &mut Lane, parts: &[JobCall<'_>]) -> Result<(), JobError> {
+        let _ = (lane, parts);
+        Err(JobError::Load(format!("`{}` takes one part at a time", self.name())))
+    }
 }
 
 /// Why a job's call failed.
@@ -201,6 +218,16 @@ pub enum JobError {
     Panicked(String),
     /// What nothing could stop ran longer than its deadline, and was waited for: what it did is done.
     Overran(Overrun),
+    /// A Rust job asked for what it was not lent.
+    Access(AccessError),
+    /// A Rust job gave up, in its own words.
+    Failed(String),
+}
+
+impl From<AccessError> for JobError {
+    fn from(error: AccessError) -> JobError {
+        JobError::Access(error)
+    }
 }
 
 impl fmt::Display for JobError {
@@ -216,6 +243,8 @@ impl fmt::Display for JobError {
             JobError::Overran(Overrun { took, deadline }) => {
                 write!(f, "ran {took:?}, longer than its deadline of {deadline:?}, and was waited for")
             }
+            JobError::Access(error) => error.fmt(f),
+            JobError::Failed(message) => message.fmt(f),
         }
     }
 }

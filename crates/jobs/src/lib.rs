@@ -13,9 +13,11 @@ mod contract;
 mod lane;
 mod pool;
 mod queue;
+mod rust;
 mod scope;
 mod sleep;
 mod sync;
+mod wait;
 mod watch;
 
 #[cfg(all(loom, test))]
@@ -29,5 +31,7 @@ pub use crate::contract::{
 pub use crate::lane::Lane;
 pub use crate::pool::{Close, Pool, PoolOptions, Supervisor, default_workers};
 pub use crate::queue::{Pending, RefuseReason, Refused, TaskError};
+pub use crate::rust::{AccessError, Marks, RustCall, RustJob, RustParts};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};
+pub use crate::wait::block_on;
 pub use crate::watch::{Overrun, Stop, StopReason};

@@ -20,8 +20,8 @@ pub use peristyle_replica as replica;
 pub use peristyle_schedule as schedule;
 #[doc(inline)]
 pub use peristyle_schedule::{
-    Context, FrameReport, Job, JobFailure, Mode, Options, Plan, RangeContext, ScheduleError, Scheduler, Setup, Stage,
-    System, Tick,
+    ByType, CheckReport, Context, FrameReport, Job, JobFailure, Mode, Options, Plan, RangeContext, ScheduleError,
+    Scheduler, Setup, Stage, System, Tick, Where,
 };
 #[doc(inline)]
 pub use peristyle_timeline as timeline;

@@ -61,6 +61,22 @@ pub enum ScheduleError {
         /// The resource.
         resource: String,
     },
+    /// A job was declared to take parts that takes one call at a time only.
+    #[error("job `{system}` is to take all parts at once, but `{job}` takes one at a time")]
+    NoParts {
+        /// The system.
+        system: String,
+        /// What runs.
+        job: String,
+    },
+    /// A job's `extra` has no JSON form.
+    #[error("the extra value of job `{system}` cannot be serialised: {source}")]
+    Extra {
+        /// The system.
+        system: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// There are too many ranges: of all systems together, some million.
     #[error("systems over rows are cut into more than a million ranges altogether")]
     TooManyBuffers,
@@ -72,14 +88,15 @@ pub enum ScheduleError {
     World(#[from] WorldError),
 }
 
-/// One call of a job that failed. The frame went on; what the call wrote stays, as changed rows.
+/// One call of a job that failed. The frame went on; what the call wrote stays, as changed rows, or is undone if the job
+/// is atomic.
 #[derive(Debug, Clone)]
 pub struct JobFailure {
     /// The system.
     pub system: String,
     /// The tick.
     pub tick: u64,
-    /// Rows of the failed range.
+    /// Rows of the failed call.
     pub rows: usize,
     /// What happened.
     pub error: JobError,

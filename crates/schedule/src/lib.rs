@@ -16,21 +16,27 @@
 //! Threads (`peristyle-jobs`), engines (`peristyle-agents`).
 
 mod access;
+mod check;
 mod context;
 mod cost;
 mod error;
 mod executor;
 mod job;
+mod lease;
 mod merge;
 mod plan;
+mod preimage;
 mod ranges;
 mod rows;
 mod run_ahead;
 mod scheduler;
 mod slot;
 mod stage;
+mod staging;
 mod system;
+mod typed;
 
+pub use check::{CheckReport, Difference, Finding};
 pub use context::{
     ColumnComponent, Columns, ColumnsMut, ComponentReads, Context, Despawn, RangeContext, Res, ResMut, Setup,
     SystemQuery, Tick,
@@ -45,4 +51,5 @@ pub use run_ahead::{
 };
 pub use scheduler::{FrameReport, Options, Scheduler};
 pub use stage::Stage;
-pub use system::System;
+pub use system::{System, Where};
+pub use typed::ByType;

@@ -12,13 +12,14 @@ use peristyle_world::{Entity, QuerySpec, QueryState, World};
 
 use crate::{
     Mode, Plan, Stage, System,
+    check::{CheckReport, Checker},
     context::Tick,
-    cost::Alarm,
+    cost::{Alarm, Books},
     error::{JobFailure, ScheduleError},
-    executor::{Load, Positions, Segment, SegmentTimes},
+    executor::{Load, Positions, Segment, SegmentTimes, Waves},
     merge::{Merged, merge},
     plan::Node,
-    slot::{BufferIds, Frame, Slot, Slots},
+    slot::{BufferIds, Crew, Frame, Groups, Slot, Slots},
     system::Conditions,
 };
 
@@ -34,11 +35,15 @@ pub struct Options {
     /// How long one call of a system over rows may take: JavaScript and WebAssembly are stopped then, a Rust function is
     /// waited for; both count as failures, and the frame goes on. None by default: what it stops depends on the machine.
     pub deadline: Option<Duration>,
+    /// The seed of random borders, if jobs are [checked](Scheduler::set_checks): 0 by default in debug builds, else none.
+    pub checks: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: default_workers(), mode: Mode::Parallel, timeline: Timeline::off(), deadline: None }
+        let checks = cfg!(debug_assertions).then_some(0);
+        let timeline = Timeline::off();
+        Options { workers: default_workers(), mode: Mode::Parallel, timeline, deadline: None, checks }
     }
 }
 
@@ -55,7 +60,7 @@ pub struct FrameReport {
     pub structural_ns: u64,
     /// Rows that systems over rows worked on.
     pub rows: u64,
-    /// Column bytes that were copied so that jobs could run: none while every job works in place.
+    /// Column bytes that were copied so that jobs could run, in and out: none while every job works in place.
     pub bytes_copied: u64,
     /// Rows despawned by despawn bits.
     pub despawned: u64,
@@ -63,6 +68,10 @@ pub struct FrameReport {
     pub stale_commands: u64,
     /// Calls of jobs that failed.
     pub failures: u64,
+    /// Tasks handed to the pool: round trips to workers, at most.
+    pub dispatches: u64,
+    /// What checks of jobs found and had not found before.
+    pub findings: u64,
 }
 
 /// A world with the systems that run on it.
@@ -108,6 +117,10 @@ pub struct Scheduler {
     doomed: Vec<Entity>,
     failures: Vec<JobFailure>,
     alarm: Alarm,
+    books: Books,
+    waves: Waves,
+    groups: Groups,
+    checker: Option<Box<Checker>>,
 }
 
 struct Names {
@@ -122,7 +135,7 @@ impl Scheduler {
     /// # Errors
     /// [`ScheduleError::Threads`] if the system gives no thread.
     pub fn new(mut world: World, options: Options) -> Result<Scheduler, ScheduleError> {
-        let Options { workers, mode, timeline, deadline } = options;
+        let Options { workers, mode, timeline, deadline, checks } = options;
         let pool =
             Pool::with_options(PoolOptions { timeline: timeline.clone(), deadline, ..PoolOptions::new(workers) })?;
         let names = Names {
@@ -147,6 +160,10 @@ impl Scheduler {
             doomed: Vec::new(),
             failures: Vec::new(),
             alarm: Alarm::default(),
+            books: Books::default(),
+            waves: Waves::default(),
+            groups: Groups::default(),
+            checker: checks.map(|seed| Box::new(Checker::new(seed))),
         })
     }
 
@@ -173,6 +190,22 @@ impl Scheduler {
     /// How systems are run.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+    }
+
+    /// Has jobs checked from now on, with random borders from that seed, or not any more.
+    ///
+    /// A checked job is lent copies of what it only reads, and a row-wise one runs on copies of its rows first, cut at
+    /// random borders: what writes a column that it does not declare to write, or depends on where ranges begin and end,
+    /// is [reported](Scheduler::take_check_reports). The world is the same as without checks, frames take several times
+    /// as long.
+    pub fn set_checks(&mut self, seed: Option<u64>) {
+        self.checker = seed.map(|seed| Box::new(Checker::new(seed)));
+    }
+
+    /// Takes what checks found since the last call, in order of ticks and systems: one report for each system and place,
+    /// 64 at most.
+    pub fn take_check_reports(&mut self) -> Vec<CheckReport> {
+        self.checker.as_ref().map_or_else(Vec::new, |checker| checker.take())
     }
 
     /// Adds a system. Its setup runs now; the plan is made again when it is next needed.
@@ -207,6 +240,8 @@ impl Scheduler {
             self.slots = plan.systems().iter().filter_map(|planned| slots[planned.node].take()).collect();
             self.started = Positions::none(self.slots.len());
             self.done = Positions::none(self.slots.len());
+            self.waves.reserve(self.slots.len());
+            self.groups.reserve(self.slots.len());
             self.plan = Some(plan);
         }
         Ok(self.plan.as_ref().expect("made above"))
@@ -235,6 +270,7 @@ impl Scheduler {
         let ended = self.world.end_tick();
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         ended?;
+        report.findings = self.checker.as_ref().map_or(0, |checker| checker.take_new());
         report.frame_ns = self.ns_since(began);
         self.timeline.end(0, Kind::Frame, self.names.frame, stamp, report.rows as u32, tick.number as u32);
         Ok(report)
@@ -291,6 +327,8 @@ impl Scheduler {
         if let Ok(Ok(times)) = &result {
             report.jobs_ns += (times.jobs_ticks as f64 * self.ns_per_tick) as u64;
             report.rows += times.rows;
+            report.bytes_copied += times.bytes_copied;
+            report.dispatches += u64::from(times.dispatches);
         }
         let began = clock::now();
         let stamp = self.timeline.begin();
@@ -315,8 +353,25 @@ impl Scheduler {
         tick: Tick,
         sequence: u64,
     ) -> Result<SegmentTimes, ScheduleError> {
-        let Scheduler { slots, world, pool, buffer_ids, started, done, mode, ns_per_tick, alarm, .. } = self;
-        let frame = Frame { world, tick };
+        let Scheduler {
+            slots,
+            world,
+            pool,
+            buffer_ids,
+            started,
+            done,
+            mode,
+            ns_per_tick,
+            alarm,
+            books,
+            waves,
+            groups,
+            checker,
+            ..
+        } = self;
+        let frame = Frame { world, tick, checker: checker.as_deref() };
+        let mut crews = Crew::of(slots, groups);
+        let crews = &mut crews;
         pool.scope(|scope| {
             let segment = Segment {
                 plan,
@@ -324,7 +379,7 @@ impl Scheduler {
                 frame: &frame,
                 lanes: if *mode == Mode::Serial { 1 } else { scope.lanes() },
                 scope,
-                slots: Slots::new(slots, scope),
+                slots: Slots::new(crews, scope),
                 sequence,
                 buffer_ids,
                 ns_per_tick: *ns_per_tick,
@@ -332,6 +387,9 @@ impl Scheduler {
                 turn: 0,
                 done,
                 alarm,
+                books,
+                waves,
+                grouping: None,
                 times: SegmentTimes::default(),
                 load: Load::default(),
             };

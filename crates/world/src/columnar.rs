@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use peristyle_layout::{Entity, Field, chunk::column_offset, schema::Described};
+use peristyle_layout::{Entity, Field, Scalar, chunk::column_offset, schema::Described};
 use peristyle_memory::{Bool, Element};
 
 /// Where a value's first column starts, in a chunk of `capacity` rows.
@@ -105,6 +105,19 @@ pub unsafe trait Columnar: Described + Copy + Send + Sync + 'static {
     /// As [`Columnar::slices`], and nobody else reads them either during `'a`.
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> Self::SlicesMut<'a>;
 
+    /// As [`Columnar::slices`], of columns that lie anywhere: `next` gives the first of
+    /// `rows` elements of one after the other, and is told which scalar is expected there.
+    ///
+    /// # Safety
+    /// `next` gives one column a field, in order, of `rows` elements of its scalar that nobody writes during `'a`.
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::Slices<'a>;
+
+    /// As [`Columnar::slices_at`], to write.
+    ///
+    /// # Safety
+    /// As there, and nobody else reads them either during `'a`.
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::SlicesMut<'a>;
+
     /// One row, to write in place.
     ///
     /// # Safety
@@ -158,6 +171,14 @@ macro_rules! scalar_columns {
                 // SAFETY: as above, and the caller vouches for exclusive access.
                 unsafe { std::slice::from_raw_parts_mut(base.element(rows.start), rows.len()) }
             }
+            unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a [$element] {
+                // SAFETY: the caller vouches for the elements.
+                unsafe { std::slice::from_raw_parts(next(<$element>::SCALAR).cast(), rows) }
+            }
+            unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a mut [$element] {
+                // SAFETY: as above, and the caller vouches for exclusive access.
+                unsafe { std::slice::from_raw_parts_mut(next(<$element>::SCALAR).cast(), rows) }
+            }
             #[inline(always)]
             unsafe fn row_mut<'a>(base: Base, row: usize) -> &'a mut $element {
                 // SAFETY: as above, for one row.
@@ -205,6 +226,14 @@ unsafe impl Columnar for Option<Entity> {
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> &'a mut [f64] {
         // SAFETY: the caller's duties are the same.
         unsafe { <f64 as Columnar>::slices_mut(base, rows) }
+    }
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a [f64] {
+        // SAFETY: the caller's duties are the same.
+        unsafe { <f64 as Columnar>::slices_at(next, rows) }
+    }
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a mut [f64] {
+        // SAFETY: the caller's duties are the same.
+        unsafe { <f64 as Columnar>::slices_mut_at(next, rows) }
     }
     #[inline(always)]
     unsafe fn row_mut<'a>(base: Base, row: usize) -> &'a mut f64 {
@@ -255,6 +284,14 @@ unsafe impl<T: Columnar, const N: usize> Columnar for [T; N] {
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> Self::SlicesMut<'a> {
         // SAFETY: as above; the elements' columns do not overlap.
         bases::<T, N>(base).map(|base| unsafe { T::slices_mut(base, rows.clone()) })
+    }
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::Slices<'a> {
+        // SAFETY: the caller's duties hold for each element's columns, which follow each other.
+        std::array::from_fn(|_| unsafe { T::slices_at(next, rows) })
+    }
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::SlicesMut<'a> {
+        // SAFETY: as above.
+        std::array::from_fn(|_| unsafe { T::slices_mut_at(next, rows) })
     }
     #[inline(always)]
     unsafe fn row_mut<'a>(base: Base, row: usize) -> Self::RowMut<'a> {

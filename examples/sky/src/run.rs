@@ -83,6 +83,9 @@ impl<'a> Run<'a> {
             let began = Instant::now();
             let frame = self.simulation.tick(self.meter.ticks() + 1)?;
             self.record(&frame, began.elapsed());
+            if frame.findings > 0 {
+                self.simulation.take_check_reports().iter().for_each(|found| hooks.impure(found));
+            }
             if frame.failures > 0 {
                 self.warn(hooks);
             }

@@ -182,6 +182,55 @@ impl World {
         self.run_rows(lane, job, 0, self.rows)
     }
 
+    /// Runs one call for all rows, in parts that begin at these rows.
+    pub fn run_parts(&mut self, lane: &mut Lane, job: &JsJob, firsts: &[usize]) -> Result<(), JobError> {
+        struct Part {
+            rows: usize,
+            eids: Lent,
+            columns: Vec<Lent>,
+            changed: Vec<Option<Lent>>,
+            despawn: Option<Lent>,
+        }
+        let ends = firsts.iter().skip(1).copied().chain([self.rows]);
+        let mut parts = Vec::new();
+        for (&first, end) in firsts.iter().zip(ends) {
+            assert_eq!(first % 64, 0);
+            let rows = end - first;
+            let bits = |column: &mut Column| column.part(first / 8, rows.div_ceil(64) * 8);
+            parts.push(Part {
+                rows,
+                eids: self.eids.part(first, rows),
+                columns: self.columns.iter_mut().map(|column| column.part(first, rows)).collect(),
+                changed: self.changed.iter_mut().map(|column| column.as_mut().map(bits)).collect(),
+                despawn: self.despawn.as_mut().map(bits),
+            });
+        }
+        let resources: Vec<Lent> = self.resources.iter_mut().map(Column::lend).collect();
+        let calls: Vec<JobCall<'_>> = parts
+            .iter()
+            .map(|part| {
+                // SAFETY: all of it belongs to this world, which is borrowed until the call returned; parts are different
+                // rows.
+                unsafe {
+                    JobCall::lease(JobCallParts {
+                        shape: &self.shape,
+                        rows: part.rows as u32,
+                        eids: part.eids,
+                        entities: &Plain,
+                        columns: &part.columns,
+                        changed: &part.changed,
+                        despawn: part.despawn,
+                        resources: &resources,
+                        dt: self.dt,
+                        time: self.time,
+                        extra: self.extra.as_ref().map(|(json, version)| Extra { json, version: *version }),
+                    })
+                }
+            })
+            .collect();
+        job.run_parts(lane, &calls)
+    }
+
     pub fn run_rows(&mut self, lane: &mut Lane, job: &JsJob, first: usize, rows: usize) -> Result<(), JobError> {
         assert_eq!(first % 64, 0);
         let (columns, changed, resources) = &mut self.lent;

@@ -21,11 +21,14 @@ use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
 use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane};
 use peristyle_layout::Field;
+use peristyle_memory::Memory;
 
 use crate::AgentError;
-use crate::agent::{Agent, Failure, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::agent::{Agent, Failure, RealmKind, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::attach::{Attached, attach, engine_memory, unreachable};
 use crate::cluster::Handle;
 use crate::lend::Loan;
+use crate::memory::Linear;
 use crate::{modules, source};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
@@ -37,19 +40,21 @@ pub struct JsJob(Arc<Inner>);
 struct Inner {
     name: String,
     path: PathBuf,
+    /// Shared jobs get views that stay, on memories that the engine made; others are lent their columns.
+    realm: RealmKind,
     cluster: Arc<Handle>,
 }
 
 impl JsJob {
-    pub(crate) fn new(cluster: Arc<Handle>, path: &Path) -> Result<JsJob, AgentError> {
-        JsJob::load(cluster, source::locate(path)?)
+    pub(crate) fn new(cluster: Arc<Handle>, path: &Path, realm: RealmKind) -> Result<JsJob, AgentError> {
+        JsJob::load(cluster, source::locate(path)?, realm)
     }
 
     /// A job whose source the cluster has under `path`.
-    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf) -> Result<JsJob, AgentError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Agent::new(&cluster.shared, false)?.load(&path)?;
-        Ok(JsJob(Arc::new(Inner { name, path, cluster })))
+    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf, realm: RealmKind) -> Result<JsJob, AgentError> {
+        let name = source::file_name(&path);
+        Agent::new(&cluster.shared, realm, false)?.load(&path)?;
+        Ok(JsJob(Arc::new(Inner { name, path, realm, cluster })))
     }
 
     /// The job's file.
@@ -57,10 +62,17 @@ impl JsJob {
         &self.0.path
     }
 
-    /// Runs `f` with this lane's agent of the job's cluster.
-    fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
-        let agents = lane.local::<Agents>(Agents::default);
-        agents.of(&self.0.cluster).with(&self.0.cluster.shared, f)
+    /// Whether the job gets shared views instead of lent ones: [`Cluster::shared_job`](crate::Cluster::shared_job).
+    pub fn is_shared(&self) -> bool {
+        self.0.realm == RealmKind::Shared
+    }
+
+    /// The memory that a shared job works on.
+    fn memory<'a>(&self, memory: Option<&'a Memory>) -> Result<Option<&'a Arc<Linear>>, JobError> {
+        match self.0.realm {
+            RealmKind::Lent => Ok(None),
+            RealmKind::Shared => engine_memory(memory, "a shared job").map(|(_, linear)| Some(linear)),
+        }
     }
 }
 
@@ -76,28 +88,51 @@ impl JobRunner for JsJob {
     }
 
     fn prepare(&self, lane: &mut Lane) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| Ok(agent.load(&self.0.path)?))
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| Ok(agent.load(&self.0.path)?))
+    }
+
+    fn check(&self, memory: &Memory) -> Result<(), JobError> {
+        self.memory(Some(memory)).map(drop)
     }
 
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| agent.run(&self.0, call))
+        let linear = self.memory(call.memory)?;
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| agent.run(&self.0, linear, call))
     }
 }
 
-/// A lane's agents, one for each cluster that it ran jobs of.
+/// A lane's agents, one for each cluster and kind of realm that it ran jobs of.
 #[derive(Default)]
-struct Agents(Vec<(Weak<Handle>, Rc<Slot>)>);
+struct Agents(Vec<(Weak<Handle>, RealmKind, Rc<Slot>)>);
 
 impl Agents {
-    fn of(&mut self, cluster: &Arc<Handle>) -> &Rc<Slot> {
-        let known = self.0.iter().position(|(known, _)| known.as_ptr() == Arc::as_ptr(cluster));
-        let at = known.unwrap_or_else(|| {
-            self.0.retain(|(known, _)| known.strong_count() != 0);
-            self.0.push((Arc::downgrade(cluster), Rc::default()));
+    fn of(&mut self, cluster: &Arc<Handle>, realm: RealmKind) -> &Rc<Slot> {
+        let is = |(known, kind, _): &(Weak<Handle>, _, _)| known.as_ptr() == Arc::as_ptr(cluster) && *kind == realm;
+        let at = self.0.iter().position(is).unwrap_or_else(|| {
+            self.0.retain(|(known, ..)| known.strong_count() != 0);
+            self.0.push((Arc::downgrade(cluster), realm, Rc::default()));
             self.0.len() - 1
         });
-        &self.0[at].1
+        &self.0[at].2
     }
+}
+
+/// Runs `f` with this lane's agent of a cluster.
+pub(crate) fn with_agent<R>(
+    lane: &mut Lane,
+    cluster: &Arc<Handle>,
+    realm: RealmKind,
+    f: impl FnOnce(&mut Agent) -> Result<R, JobError>,
+) -> Result<R, JobError> {
+    lane.local::<Agents>(Agents::default).of(cluster, realm).with(&cluster.shared, realm, f)
+}
+
+/// Where the views of a call come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Lent,
+    /// A memory as the agent knows it. What of a call does not lie there is lent: bits that a filter found.
+    Shared(&'a Attached, &'a Linear),
 }
 
 /// A job in one agent, for one shape.
@@ -152,12 +187,10 @@ impl Agent {
         }
     }
 
-    /// Runs one call.
-    fn run(&mut self, job: &Arc<Inner>, call: &JobCall<'_>) -> Result<(), JobError> {
-        if !self.host.is_here() {
-            return Err(JobError::Load("the lane left the thread of its agent".into()));
-        }
-        let Agent { bound, roots, host } = self;
+    /// Runs one call; a shared job's on an engine's memory.
+    fn run(&mut self, job: &Arc<Inner>, linear: Option<&Arc<Linear>>, call: &JobCall<'_>) -> Result<(), JobError> {
+        self.is_here()?;
+        let Agent { bound, attached, roots, host, .. } = self;
         let roots: &Roots = roots;
         // SAFETY: no other context wrapper of this thread is in use here; the context lives as long as the host.
         let mut cx = unsafe { host.context() };
@@ -166,10 +199,20 @@ impl Agent {
         // SAFETY: this is the agent's thread, and its roots are boxed.
         let _entered = unsafe { roots.enter(raw) };
         let _realm = ja::JSAutoRealm::new(raw, roots.global.get());
-        // SAFETY: the agent is entered and the context in its realm.
-        let bound = unsafe { bind(&mut cx, roots, bound, job, call.shape)? };
+        // SAFETY: the agent is entered and the context in its realm, which is a shared job's if there is a memory.
+        let (bound, source) = unsafe {
+            let source = match linear {
+                None => Source::Lent,
+                Some(linear) => match (unreachable(linear, call), attach(raw, attached, linear)) {
+                    (Some(error), _) => return Err(error),
+                    (None, Some(attached)) => Source::Shared(attached, linear),
+                    (None, None) => return Err(take_failure(&mut cx, roots).into()),
+                },
+            };
+            (bind(&mut cx, roots, bound, job, call.shape)?, source)
+        };
         bound.give_extra(&mut cx, roots, call.extra)?;
-        Ok(bound.run(&mut cx, roots, call)?)
+        Ok(bound.run(&mut cx, roots, source, call)?)
     }
 }
 
@@ -221,7 +264,7 @@ unsafe fn bind<'a>(
         rooted!(in(raw) let mut function = UndefinedValue());
         handler(cx, roots, &job.path, &mut function)?;
         rooted!(in(raw) let mut binder = UndefinedValue());
-        roots.evaluate(cx, &binder_source(shape), c"peristyle:job", &mut binder)?;
+        roots.evaluate(cx, &binder_source(shape, job.realm), c"peristyle:job", &mut binder)?;
         let mut rooter = CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get()]);
         let arguments = rooter.root(raw);
         let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
@@ -291,8 +334,14 @@ impl Bound {
         Ok(())
     }
 
-    /// Lends the call's columns, runs the handler and what it enqueued, and takes the columns back.
-    fn run(&mut self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>) -> Result<(), Failure> {
+    /// Gives the job views of the call's columns, runs the handler and what it enqueued, and takes back what was lent.
+    fn run(
+        &mut self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        source: Source<'_>,
+        call: &JobCall<'_>,
+    ) -> Result<(), Failure> {
         // SAFETY: handed to guards that are dropped here.
         let raw = unsafe { cx.raw_cx() };
         let mut buffers = CustomAutoRooter::new(mem::take(&mut self.buffers));
@@ -314,8 +363,15 @@ impl Bound {
                     continue;
                 };
                 // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
-                // which outlives the loan.
-                let view = unsafe { loan.view(column) };
+                // which outlives the loan. What is shared was asked for by `Cluster::shared_job`.
+                let view = unsafe {
+                    match source {
+                        Source::Lent => loan.view(column),
+                        Source::Shared(attached, linear) => {
+                            attached.view(raw, linear, column).unwrap_or_else(|| loan.view(column))
+                        }
+                    }
+                };
                 if view.is_null() {
                     lent = false;
                     break;
@@ -419,7 +475,8 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 /// (rows, dt, time, extra, columns…, changed bits…, despawn bits, resources…).
 ///
 /// The objects of `snap` are made once. Jobs cannot add to them or replace them; their views change with every call.
-fn binder_source(shape: &JobShape) -> String {
+fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
+    let shared = realm == RealmKind::Shared;
     let mut script = Binder::default();
     let (mut names, mut numbers, mut resources) = (String::new(), String::new(), String::new());
     for (at, component) in shape.components.iter().enumerate() {
@@ -447,7 +504,7 @@ fn binder_source(shape: &JobShape) -> String {
   }};
 {made}  let eids;
   const snap = {{
-    shared: false,
+    shared: {shared},
     rows: 0,
     get eids() {{ return eids ?? (eids = takeEids()); }},
     comps: freeze({{{names}{numbers} }}),

@@ -65,13 +65,16 @@
 #![warn(missing_docs)]
 
 mod agent;
+mod attach;
 mod cluster;
 mod console;
 mod engine;
 mod error;
 mod host;
 mod job;
+mod kernel;
 mod lend;
+mod memory;
 mod modules;
 mod source;
 
@@ -79,3 +82,4 @@ pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
+pub use kernel::{KernelError, WasmJob};

@@ -13,14 +13,18 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
 pub mod chunk;
+pub mod descriptor;
 mod entity;
+#[cfg(feature = "alloc")]
 mod field;
 mod scalar;
 
 pub use entity::{Entity, GENERATION_MAX, INDEX_MAX, InvalidEntity};
+#[cfg(feature = "alloc")]
 pub use field::{Field, layout_hash};
 pub use scalar::Scalar;
 

@@ -61,6 +61,14 @@ pub enum ScheduleError {
         /// The resource.
         resource: String,
     },
+    /// A job cannot run on this world.
+    #[error("job `{system}` {error}")]
+    Job {
+        /// The system.
+        system: String,
+        /// What keeps it from running.
+        error: JobError,
+    },
     /// There are too many ranges: of all systems together, some million.
     #[error("systems over rows are cut into more than a million ranges altogether")]
     TooManyBuffers,

@@ -172,6 +172,7 @@ impl Job {
 
     pub(crate) fn build(self, system: &str, setup: &mut Setup<'_>) -> Result<JobBody, ScheduleError> {
         let Setup { world, access, consumer, .. } = setup;
+        self.runner.check(world.memory()).map_err(|error| ScheduleError::Job { system: system.to_owned(), error })?;
         let mut declared = Declared::default();
         self.declare.into_iter().for_each(|declare| declare(world, &mut declared));
         let mut shape = JobShape { despawns: declared.despawns, ..JobShape::default() };
@@ -369,6 +370,7 @@ impl RowBody for JobBody {
         let leased = unsafe {
             JobCall::lease(JobCallParts {
                 shape: &self.shape,
+                memory: Some(world.world().memory()),
                 rows: count as u32,
                 eids,
                 entities: &entities,

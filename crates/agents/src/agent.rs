@@ -409,10 +409,18 @@ pub(crate) fn take_failure(cx: &mut JSContext, roots: &Roots) -> Failure {
     }
 }
 
-/// Frames of a stack in V8's format, one a line, without its heading and without ours.
+/// Frames of a stack in V8's format, one a line, without its heading and without ours. Kernels' frames name the script
+/// that compiled them, which is ours: only the function and the offset in the module are kept.
 fn frames(stack: &str) -> String {
     let frames = stack.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
-    frames.filter(|frame| !frame.contains("peristyle:")).collect::<Vec<_>>().join("\n")
+    let told = frames.filter_map(|frame| match frame.split_once("(peristyle:") {
+        Some((function, place)) => {
+            let (_, place) = place.split_once("> WebAssembly.Module:")?;
+            Some(format!("{}{}", function.trim_start(), place.trim_end_matches(')')))
+        }
+        None => (!frame.contains("peristyle:")).then(|| frame.to_owned()),
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// The text of a string value.

@@ -84,7 +84,9 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some(steps) = steps else {
-        eprintln!("usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random] | fmt");
+        eprintln!(
+            "usage: ./x test | bench [peers | schedule | javascript | shared | kernel] | check [asan | loom | random] | fmt"
+        );
         return ExitCode::from(2);
     };
     run(job, steps)
@@ -115,6 +117,8 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
         own("frames on one and on two lanes", "schedule"),
         own("jobs in TypeScript", "javascript"),
+        own("lent columns against shared ones", "shared"),
+        own("WebAssembly kernels against native loops", "kernel"),
     ];
     choose(all, names)
 }

@@ -5,7 +5,7 @@
 //! cargo run -p peristyle-bench --bin kernel [-- TURNS]
 //! ```
 //!
-//! The kernel is made of WebAssembly text with 128-bit SIMD, four rows an instruction; the native loops are vectorised by
+//! The kernel is made of WebAssembly text with 128-bit SIMD, four rows an instruction, eight a turn; the native loops are vectorised by
 //! the compiler with the 128 bits of SSE2, which is what the baseline of x86-64 has.
 
 use peristyle_agents::Cluster;
@@ -43,8 +43,8 @@ export function handle({ snap, dt }) {
   }
 }";
 
-/// Columns: x and y are group 0, vx and vy group 1, each column record 16 bytes. Ranges start on multiples of 512 rows and
-/// these worlds end there, so four rows at a time are all rows.
+/// The kernel as a module. Columns: x and y are group 0, vx and vy group 1; a group's record has 24 bytes, a column's 16.
+/// Worlds end on a multiple of eight rows, and ranges do.
 fn module(which: Loop) -> Vec<u8> {
     let column = |group: u32, column: u32| {
         format!(
@@ -53,58 +53,58 @@ fn module(which: Loop) -> Vec<u8> {
             group * 24 + 12
         )
     };
-    let body = match which {
-        Loop::Move => "
-          (v128.store (local.get $x) (f32x4.add (v128.load (local.get $x))
-            (f32x4.mul (v128.load (local.get $vx)) (local.get $dt))))
-          (v128.store (local.get $y) (f32x4.add (v128.load (local.get $y))
-            (f32x4.mul (v128.load (local.get $vy)) (local.get $dt))))"
-            .to_owned(),
-        Loop::Heavy => {
-            let round = "
-              (local.set $a (f32x4.add (f32x4.mul (local.get $a) (local.get $k)) (f32x4.mul (local.get $b) (local.get $l))))
-              (local.set $b (f32x4.sub (f32x4.mul (local.get $b) (local.get $m)) (f32x4.mul (local.get $a) (local.get $n))))";
-            format!(
-                "(local.set $a (v128.load (local.get $x)))
-                 (local.set $b (v128.load (local.get $y)))
-                 {}
-                 (v128.store (local.get $x) (local.get $a))
-                 (v128.store (local.get $y) (local.get $b))",
-                round.repeat(ROUNDS as usize)
-            )
-        }
+    // `$p += $q * $dt`, eight rows at a time, from `$p` to `$end`.
+    let add = |at: u32| {
+        format!(
+            "(v128.store offset={at} (local.get $p) (f32x4.add (v128.load offset={at} (local.get $p))
+               (f32x4.mul (v128.load offset={at} (local.get $q)) (local.get $dt))))"
+        )
     };
-    let next = |name: &str| format!("(local.set ${name} (i32.add (local.get ${name}) (i32.const 16)))");
+    let each = |p: String, q: String, body: String| {
+        format!(
+            "(local.set $p {p}) (local.set $q {q})
+             (local.set $end (i32.add (local.get $p) (i32.shl (i32.load offset=4 (local.get $d)) (i32.const 2))))
+             (loop $next
+               {body}
+               (local.set $p (i32.add (local.get $p) (i32.const 32)))
+               (local.set $q (i32.add (local.get $q) (i32.const 32)))
+               (br_if $next (i32.lt_u (local.get $p) (local.get $end))))"
+        )
+    };
+    let round = "
+      (local.set $a (f32x4.add (f32x4.mul (local.get $a) (local.get $k)) (f32x4.mul (local.get $b) (local.get $l))))
+      (local.set $b (f32x4.sub (f32x4.mul (local.get $b) (local.get $m)) (f32x4.mul (local.get $a) (local.get $n))))";
+    let rounds = |at: u32| {
+        format!(
+            "(local.set $a (v128.load offset={at} (local.get $p))) (local.set $b (v128.load offset={at} (local.get $q)))
+             {}
+             (v128.store offset={at} (local.get $p) (local.get $a)) (v128.store offset={at} (local.get $q) (local.get $b))",
+            round.repeat(ROUNDS as usize)
+        )
+    };
+    let body = match which {
+        Loop::Move => {
+            let add = || format!("{} {}", add(0), add(16));
+            each(column(0, 0), column(1, 0), add()) + &each(column(0, 1), column(1, 1), add())
+        }
+        Loop::Heavy => each(column(0, 0), column(0, 1), rounds(0) + &rounds(16)),
+    };
     let text = format!(
         r#"(module
           (import "env" "memory" (memory 1 65536 shared))
           (func (export "handle") (param $d i32)
-            (local $x i32) (local $y i32) (local $vx i32) (local $vy i32) (local $end i32)
-            (local $dt v128) (local $a v128) (local $b v128)
+            (local $p i32) (local $q i32) (local $end i32) (local $dt v128) (local $a v128) (local $b v128)
             (local $k v128) (local $l v128) (local $m v128) (local $n v128)
-            (local.set $x {}) (local.set $y {}) (local.set $vx {}) (local.set $vy {})
             (local.set $k (f32x4.splat (f32.const 0.99))) (local.set $l (f32x4.splat (f32.const 0.01)))
             (local.set $m (f32x4.splat (f32.const 0.98))) (local.set $n (f32x4.splat (f32.const 0.02)))
             (local.set $dt (f32x4.splat (f32.demote_f64 (f64.load offset=8 (local.get $d)))))
-            (local.set $end (i32.add (local.get $x) (i32.shl (i32.load offset=4 (local.get $d)) (i32.const 2))))
-            (loop $next
-              {body}
-              {} {} {} {}
-              (br_if $next (i32.lt_u (local.get $x) (local.get $end))))))"#,
-        column(0, 0),
-        column(0, 1),
-        column(1, 0),
-        column(1, 1),
-        next("x"),
-        next("y"),
-        next("vx"),
-        next("vy"),
+            {body}))"#
     );
     wat::parse_str(text).expect("the kernel is well-formed")
 }
 
 fn world(cluster: &Cluster, rows: usize) -> World {
-    assert_eq!(rows % 4, 0);
+    assert_eq!(rows % 8, 0);
     let mut world = World::on(cluster.memory(1 << 30).expect("addresses"));
     let rows_of = (0..rows).map(|i| (Position { x: i as f32, y: 0.0 }, Velocity { x: 1.0, y: i as f32 }));
     world.spawn_batch(rows_of).expect("memory");
@@ -151,7 +151,7 @@ fn native(which: Loop, rows: usize) -> Contestant {
 
 fn kernel(which: Loop, rows: usize) -> Contestant {
     contestant("WebAssembly kernel", rows, 1, |cluster| {
-        // SAFETY: the module writes the columns of `Position`, whose rows are a multiple of four.
+        // SAFETY: the module writes the columns of `Position`, whose rows are a multiple of eight.
         let job = unsafe { cluster.kernel_from_bytes("bench.wasm", &module(which)) }.expect("it is a kernel");
         System::new("kernel").job(Job::new(job).writes::<Position>().reads::<Velocity>())
     })

@@ -44,11 +44,7 @@ pub(crate) struct AttachedRoots {
     /// Its `SharedArrayBuffer`, of the length that it had when it was last needed.
     buffer: Heap<*mut JSObject>,
     buffer_bytes: Cell<u64>,
-    #[expect(
-        clippy::vec_box,
-        clippy::type_complexity,
-        reason = "the collector's barriers know a heap pointer by its address"
-    )]
+    /// Boxed: the collector's barriers know a heap pointer by its address.
     views: RefCell<HashMap<View, Box<Heap<*mut JSObject>>, BuildHasherDefault<Mix>>>,
 }
 

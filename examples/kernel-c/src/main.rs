@@ -39,18 +39,22 @@ struct Life {
 
 const DT: f64 = 1.0 / 60.0;
 
-/// Compiles the kernel and gives its file, which lies beside this program.
-fn compile() -> Result<PathBuf> {
+/// A kernel without static data, whose stack pointer the host sets.
+const PLAIN: [&str; 1] = ["-Wl,--export=__stack_pointer"];
+
+/// Compiles a kernel and gives its file, which lies beside this program.
+fn compile(source: &str, flags: &[&str]) -> Result<PathBuf> {
     let llvm = Path::new("/usr/lib/llvm-19/bin");
     let clang = if llvm.join("clang").exists() { llvm.join("clang") } else { "clang".into() };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let module = std::env::current_exe()?.with_extension("wasm");
+    let module = std::env::current_exe()?.with_extension(format!("{}{}.wasm", source, flags.len()));
     let status = Command::new(&clang)
         .args("--target=wasm32 -std=c11 -O3 -Wall -Wextra -mbulk-memory -matomics -msimd128 -nostdlib".split(' '))
-        .arg("-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296,--export=__stack_pointer")
+        .arg("-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296")
+        .args(flags)
         .arg("-I")
         .arg(here.join("../../crates/kernel/include"))
-        .arg(here.join("kernel.c"))
+        .arg(here.join(source))
         .arg("-o")
         .arg(&module)
         // Where clang finds wasm-ld.
@@ -65,7 +69,7 @@ fn sparks(count: usize) -> Result<(Scheduler, Vec<Entity>)> {
     let cluster = Cluster::new()?;
     // SAFETY: `kernel.c` writes rows of the three columns that its system declares as written below, their bits, and the
     // despawn bits; it has no static data.
-    let kernel: WasmJob = unsafe { cluster.kernel(compile()?)? };
+    let kernel: WasmJob = unsafe { cluster.kernel(compile("kernel.c", &PLAIN)?)? };
     let mut world = World::on(cluster.memory(Cluster::MEMORY_BYTES_MAX)?);
     let sparks = world.spawn_batch((0..count).map(spark))?.iter().collect();
     let mut scheduler = Scheduler::new(world, Options::default())?;
@@ -101,7 +105,13 @@ fn main() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use peristyle_agents::{AgentError, KernelError};
+    use peristyle_schedule::Mode;
+
     use super::*;
+
+    /// A kernel with static data, which lies in a block of its instance.
+    const POSITION_INDEPENDENT: [&str; 3] = ["-fPIC", "-fvisibility=hidden", "-Wl,--experimental-pic,-shared"];
 
     /// What the kernel does, in Rust.
     fn step((position, velocity, life): &mut (Position, Velocity, Life)) {
@@ -138,5 +148,33 @@ mod tests {
             }
         }
         assert!(alive > 0 && alive < count && alive == world.len());
+    }
+
+    #[test]
+    fn static_data_needs_a_position_independent_kernel() {
+        let cluster = Cluster::new().unwrap();
+        // SAFETY: `table.c` writes the rows of `Life`, its stack and its static data.
+        let kernel = |flags: &[&str]| unsafe { cluster.kernel(compile("table.c", flags).unwrap()) };
+        match kernel(&PLAIN).map(drop) {
+            Err(AgentError::Kernel { error: KernelError::FixedData { segment, .. }, .. }) => {
+                assert!(segment.contains("data"), "{segment}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let mut world = World::on(cluster.memory(64 << 20).unwrap());
+        let entities: Vec<_> = world.spawn_batch((0..10).map(|_| Life { seconds: 0.0 })).unwrap().iter().collect();
+        // One lane, as each has an instance of its own, with its own data.
+        let options = Options { workers: 0, mode: Mode::Serial, ..Options::default() };
+        let mut scheduler = Scheduler::new(world, options).unwrap();
+        let job = Job::new(kernel(&POSITION_INDEPENDENT).unwrap()).writes::<Life>();
+        scheduler.add(System::new("table").job(job)).unwrap();
+        for frame in 0..3 {
+            let report = scheduler.run_frame(DT, 0.0).unwrap();
+            assert_eq!(report.failures, 0, "{:?}", scheduler.take_failures());
+            for (row, entity) in entities.iter().enumerate() {
+                let expected = [1.5, 2.5, 4.0, 8.0][(row + frame) % 4];
+                assert_eq!(scheduler.world().get::<Life>(*entity).unwrap().seconds, expected);
+            }
+        }
     }
 }

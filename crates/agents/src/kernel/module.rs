@@ -204,7 +204,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Needs, KernelError> {
 }
 
 fn not_wasm(error: wasmparser::BinaryReaderError) -> KernelError {
-    KernelError::NotWasm { offset: error.offset() as u64, message: error.message().into() }
+    KernelError::NotWasm { offset: error.offset(), message: error.message().into() }
 }
 
 fn read(bytes: &[u8]) -> Result<Seen<'_>, KernelError> {

@@ -183,8 +183,8 @@ impl Attached {
     }
 }
 
-/// Whether every column of a call lies in the memory: shared jobs and kernels can reach no others.
-pub(crate) fn unreachable(linear: &Linear, call: &JobCall<'_>) -> Option<JobError> {
+/// The error of a call of which a column does not lie in the memory: shared jobs and kernels can reach no others.
+pub(crate) fn out_of_reach(linear: &Linear, call: &JobCall<'_>) -> Option<JobError> {
     let out = |lent: &Lent| lent.len != 0 && linear.offset(lent.ptr, lent.bytes()).is_none();
     let groups = call.shape.components.iter().map(|component| (&component.name, &component.fields));
     let groups = groups.chain(call.shape.resources.iter().map(|resource| (&resource.name, &resource.fields)));

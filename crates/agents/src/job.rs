@@ -25,7 +25,7 @@ use peristyle_memory::Memory;
 
 use crate::AgentError;
 use crate::agent::{Agent, Failure, RealmKind, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
-use crate::attach::{Attached, attach, engine_memory, unreachable};
+use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::lend::Loan;
 use crate::memory::Linear;
@@ -203,7 +203,7 @@ impl Agent {
         let (bound, source) = unsafe {
             let source = match linear {
                 None => Source::Lent,
-                Some(linear) => match (unreachable(linear, call), attach(raw, attached, linear)) {
+                Some(linear) => match (out_of_reach(linear, call), attach(raw, attached, linear)) {
                     (Some(error), _) => return Err(error),
                     (None, Some(attached)) => Source::Shared(attached, linear),
                     (None, None) => return Err(take_failure(&mut cx, roots).into()),

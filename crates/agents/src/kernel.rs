@@ -33,7 +33,7 @@ pub use self::module::KernelError;
 
 use self::module::Needs;
 use crate::agent::{Agent, Failure, RealmKind, Roots, take_failure};
-use crate::attach::{Attached, attach, engine_memory, unreachable};
+use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::job::with_agent;
 use crate::lend::Loan;
@@ -413,7 +413,7 @@ impl Instance {
     fn describe(&self, linear: &Linear, call: &JobCall<'_>) -> Result<(), JobError> {
         let Instance { shape, block, at, .. } = self;
         let layout = Layout::of(shape);
-        let outside = || unreachable(linear, call).unwrap_or_else(|| JobError::Memory("bits do not lie there".into()));
+        let outside = || out_of_reach(linear, call).unwrap_or_else(|| JobError::Memory("bits do not lie there".into()));
         let place = |lent: &Lent| match lent.len {
             // Nothing of it may be touched, and 0 would say that there is none.
             0 => Ok(*at),

@@ -52,7 +52,7 @@
 //!
 //! Each agent has instances of its own. An instance has a stack of 256 KiB in the memory, for which the module imports
 //! `env.__stack_pointer` or exports it, and a block for static data if it is position-independent (it imports
-//! `env.__memory_base` and has a section `dylink.0`). Nothing else is offered. A module with static data at fixed
+//! `env.__memory_base` and has a section `dylink.0`). Nothing else is offered, thread-locals neither. A module with static data at fixed
 //! addresses, with a stack pointer that cannot be set, or with other imports is [refused](KernelError).
 //!
 //! A trap fails its call as [`JobError::Threw`](peristyle_jobs::JobError::Threw). A stack that overflows is found after the

@@ -95,6 +95,13 @@ impl Linear {
         });
         let reserve = |why: String| RegionError::Reserve { bytes: max_bytes, source: io::Error::other(why) };
         let (object, start, bytes) = made.map_err(reserve)?;
+        // Advice only, as for native memories: without huge pages everything works, with more page faults.
+        // Stacks do without: each would take one.
+        // SAFETY: the engine reserved the maximum from `start` on, which is on a page, and the clone keeps it.
+        let _ = unsafe {
+            let base = start.0.as_ptr().add(RESERVED_BYTES as usize);
+            libc::madvise(base.cast(), (max_bytes - RESERVED_BYTES) as usize, libc::MADV_HUGEPAGE)
+        };
         Ok(Linear {
             object: Mutex::new(object),
             start: start.0,

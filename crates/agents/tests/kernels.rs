@@ -534,6 +534,8 @@ fn modules_that_are_no_kernels_are_refused_by_name() {
     assert_eq!(of(&format!(r#"{MEMORY} {base} {handle} (data (global.get $base) "table")"#)).0, KernelError::NoDylink);
     let (error, _) = of(&format!(r#"{MEMORY} {base} {handle} (data (i32.const 8) "table")"#));
     assert!(matches!(error, KernelError::FixedData { .. }));
+    let (error, _) = of(&format!(r#"{MEMORY} {base} {handle} (data $.tdata "thread-local")"#));
+    assert!(matches!(error, KernelError::FixedData { segment, .. } if segment == ".tdata"));
 
     // What only the engine finds.
     let (error, message) = of(&format!(r#"{MEMORY} (func (export "handle") (param i32) (i32.add))"#));

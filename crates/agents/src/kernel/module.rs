@@ -366,6 +366,11 @@ fn check_data(seen: &Seen<'_>) -> Result<(), KernelError> {
     };
     for (index, segment) in seen.segments.iter().enumerate() {
         match segment {
+            // A linker places it by `__tls_base`, which nobody sets. If its name was stripped, it meets the guard below
+            // the first stack.
+            _ if [".tdata", ".tbss"].iter().any(|thread_local| named(index).starts_with(thread_local)) => {
+                return Err(KernelError::FixedData { segment: named(index), address: Some(0) });
+            }
             Segment::Relative => {}
             Segment::Passive if seen.memory_base.is_some() => {}
             Segment::Passive => return Err(KernelError::FixedData { segment: named(index), address: None }),

@@ -42,6 +42,8 @@ use crate::{AgentError, source};
 
 /// The largest module in bytes: the compiler does not poll for interrupts.
 const MODULE_BYTES_MAX: u64 = 64 << 20;
+/// What is wrong with a call whose columns are all in the memory, and something else is not.
+const STRAY: &str = "entity indices or bits of rows do not lie in the world's memory";
 /// Bytes of the bits of a chunk.
 const BITS_BYTES: usize = bits_bytes(CHUNK_ROWS as u32) as usize;
 
@@ -413,7 +415,7 @@ impl Instance {
     fn describe(&self, linear: &Linear, call: &JobCall<'_>) -> Result<(), JobError> {
         let Instance { shape, block, at, .. } = self;
         let layout = Layout::of(shape);
-        let outside = || out_of_reach(linear, call).unwrap_or_else(|| JobError::Memory("bits do not lie there".into()));
+        let outside = || out_of_reach(linear, call).unwrap_or_else(|| JobError::Memory(STRAY.into()));
         let place = |lent: &Lent| match lent.len {
             // Nothing of it may be touched, and 0 would say that there is none.
             0 => Ok(*at),

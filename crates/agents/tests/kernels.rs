@@ -571,7 +571,7 @@ fn static_data_of_a_position_independent_module_lies_in_a_block_of_its_own() {
           (@custom "dylink.0" (before first) "\01\04\08\02\00\00")
           {MEMORY}
           (import "env" "__memory_base" (global $base i32))
-          (import "env" "__stack_pointer" (global $sp (mut i32)))
+          (global $thread_locals (mut i32) (i32.const 0))
           (func (export "handle") (param $d i32)
             (local $p i32)
             (i32.store offset=4 (global.get $base) (i32.add (i32.load offset=4 (global.get $base)) (i32.const 1)))

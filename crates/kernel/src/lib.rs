@@ -39,9 +39,10 @@
 //!   cargo +nightly build --release --target wasm32-unknown-unknown -Zbuild-std=core
 //! ```
 //!
-//! Link-time optimisation drops the texts of panics, which are static data; what cannot do without is compiled with
-//! `-Crelocation-model=pic` and linked with `-shared` instead, and each instance gets a block for it. `examples/kernel-rust`
-//! is a whole one. A stack has 256 KiB.
+//! Link-time optimisation drops the texts of panics, which are static data. What cannot do without static data is made
+//! position-independent, and each instance gets a block for it: `-Crelocation-model=pic`, and `-shared`,
+//! `--experimental-pic` and `--allow-undefined` for the linker, in place of `--export=__stack_pointer`.
+//! `examples/kernel-rust` is a whole kernel. A stack has 256 KiB.
 //!
 //! # Rules
 //! - What a kernel is not given it must not touch, and what is declared as read it must not write. Nobody can check that:

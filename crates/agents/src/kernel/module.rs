@@ -336,7 +336,8 @@ fn check_handle(seen: &Seen<'_>) -> Result<(), KernelError> {
     }
 }
 
-/// A kernel's stack is where its stack pointer starts. A linker's module has one, whether it is used or not.
+/// A kernel's stack is where its stack pointer starts. A linker's module has one, whether it is used or not; one that is
+/// position-independent imports it if it is used.
 fn check_stack(seen: &Seen<'_>) -> Result<(), KernelError> {
     let exported = seen.exported_globals.iter().find(|(name, _)| *name == "__stack_pointer");
     if let Some((_, index)) = exported {
@@ -346,7 +347,7 @@ fn check_stack(seen: &Seen<'_>) -> Result<(), KernelError> {
             _ => Err(KernelError::Stack { global: *index }),
         };
     }
-    if seen.imports_stack {
+    if seen.imports_stack || seen.memory_base.is_some() {
         return Ok(());
     }
     let hidden = |(index, (of, imported)): (usize, &(GlobalType, bool))| {

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
@@ -131,6 +131,8 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("jobs in TypeScript", "javascript"),
         own("recording what ran where", "timeline"),
         own("where systems run", "placement"),
+        own("lent columns against shared ones", "shared"),
+        own("WebAssembly kernels against native loops", "kernel"),
     ];
     choose(all, names)
 }

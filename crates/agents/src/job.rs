@@ -24,11 +24,14 @@ use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
 use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane, Lent};
 use peristyle_layout::Field;
+use peristyle_memory::Memory;
 
 use crate::AgentError;
-use crate::agent::{Agent, Failure, NO_CALLS, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::agent::{Agent, Failure, NO_CALLS, RealmKind, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::lend::Loan;
+use crate::memory::Linear;
 use crate::{modules, source};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
@@ -40,19 +43,21 @@ pub struct JsJob(Arc<Inner>);
 struct Inner {
     name: String,
     path: PathBuf,
+    /// Shared jobs get views that stay, on memories that the engine made; others are lent their columns.
+    realm: RealmKind,
     cluster: Arc<Handle>,
 }
 
 impl JsJob {
-    pub(crate) fn new(cluster: Arc<Handle>, path: &Path) -> Result<JsJob, AgentError> {
-        JsJob::load(cluster, source::locate(path)?)
+    pub(crate) fn new(cluster: Arc<Handle>, path: &Path, realm: RealmKind) -> Result<JsJob, AgentError> {
+        JsJob::load(cluster, source::locate(path)?, realm)
     }
 
     /// A job whose source the cluster has under `path`.
-    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf) -> Result<JsJob, AgentError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Agent::new(&cluster.shared, false)?.load(&path)?;
-        Ok(JsJob(Arc::new(Inner { name, path, cluster })))
+    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf, realm: RealmKind) -> Result<JsJob, AgentError> {
+        let name = source::file_name(&path);
+        Agent::new(&cluster.shared, realm, false)?.load(&path)?;
+        Ok(JsJob(Arc::new(Inner { name, path, realm, cluster })))
     }
 
     /// The job's file.
@@ -60,17 +65,17 @@ impl JsJob {
         &self.0.path
     }
 
-    /// Runs `f` with this lane's agent of the job's cluster.
-    fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
-        let slot = lane.local::<Agents>(Agents::default).of(&self.0.cluster).clone();
-        let is_new = !slot.is_open();
-        slot.with(&self.0.cluster.shared, |agent| {
-            if is_new {
-                lane.stopped_by(&agent.roots.control);
-            }
-            agent.roots.collections.record_on(lane);
-            f(agent)
-        })
+    /// Whether the job gets shared views instead of lent ones: [`Cluster::shared_job`](crate::Cluster::shared_job).
+    pub fn is_shared(&self) -> bool {
+        self.0.realm == RealmKind::Shared
+    }
+
+    /// The memory that a shared job works on.
+    fn memory<'a>(&self, memory: Option<&'a Memory>) -> Result<Option<&'a Arc<Linear>>, JobError> {
+        match self.0.realm {
+            RealmKind::Lent => Ok(None),
+            RealmKind::Shared => engine_memory(memory, "a shared job").map(|(_, linear)| Some(linear)),
+        }
     }
 }
 
@@ -86,11 +91,18 @@ impl JobRunner for JsJob {
     }
 
     fn prepare(&self, lane: &mut Lane) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| Ok(agent.load(&self.0.path)?))
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| Ok(agent.load(&self.0.path)?))
+    }
+
+    fn check(&self, memory: &Memory) -> Result<(), JobError> {
+        self.memory(Some(memory)).map(drop)
     }
 
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| agent.run(&self.0, std::slice::from_ref(call), false))
+        let linear = self.memory(call.memory)?;
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| {
+            agent.run(&self.0, linear, std::slice::from_ref(call), false)
+        })
     }
 
     fn takes_parts(&self) -> bool {
@@ -98,24 +110,55 @@ impl JobRunner for JsJob {
     }
 
     fn run_parts(&self, lane: &mut Lane, parts: &[JobCall<'_>]) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| agent.run(&self.0, parts, true))
+        let linear = self.memory(parts[0].memory)?;
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| agent.run(&self.0, linear, parts, true))
+    }
+
+    fn reaches_memory(&self) -> bool {
+        self.is_shared()
     }
 }
 
-/// A lane's agents, one for each cluster that it ran jobs of.
+/// A lane's agents, one for each cluster and kind of realm that it ran jobs of.
 #[derive(Default)]
-struct Agents(Vec<(Weak<Handle>, Rc<Slot>)>);
+struct Agents(Vec<(Weak<Handle>, RealmKind, Rc<Slot>)>);
 
 impl Agents {
-    fn of(&mut self, cluster: &Arc<Handle>) -> &Rc<Slot> {
-        let known = self.0.iter().position(|(known, _)| known.as_ptr() == Arc::as_ptr(cluster));
-        let at = known.unwrap_or_else(|| {
-            self.0.retain(|(known, _)| known.strong_count() != 0);
-            self.0.push((Arc::downgrade(cluster), Rc::default()));
+    fn of(&mut self, cluster: &Arc<Handle>, realm: RealmKind) -> &Rc<Slot> {
+        let is = |(known, kind, _): &(Weak<Handle>, _, _)| known.as_ptr() == Arc::as_ptr(cluster) && *kind == realm;
+        let at = self.0.iter().position(is).unwrap_or_else(|| {
+            self.0.retain(|(known, ..)| known.strong_count() != 0);
+            self.0.push((Arc::downgrade(cluster), realm, Rc::default()));
             self.0.len() - 1
         });
-        &self.0[at].1
+        &self.0[at].2
     }
+}
+
+/// Runs `f` with this lane's agent of a cluster.
+pub(crate) fn with_agent<R>(
+    lane: &mut Lane,
+    cluster: &Arc<Handle>,
+    realm: RealmKind,
+    f: impl FnOnce(&mut Agent) -> Result<R, JobError>,
+) -> Result<R, JobError> {
+    let slot = lane.local::<Agents>(Agents::default).of(cluster, realm).clone();
+    let is_new = !slot.is_open();
+    slot.with(&cluster.shared, realm, |agent| {
+        if is_new {
+            lane.stopped_by(&agent.roots.control);
+        }
+        agent.roots.collections.record_on(lane);
+        f(agent)
+    })
+}
+
+/// Where the views of a call come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Lent,
+    /// A memory as the agent knows it. What of a call does not lie there is lent: bits that a filter found.
+    Shared(&'a Attached, &'a Linear),
 }
 
 /// A job in one agent, for one shape.
@@ -175,12 +218,16 @@ impl Agent {
         }
     }
 
-    /// Runs one call, of one part or of all.
-    fn run(&mut self, job: &Arc<Inner>, calls: &[JobCall<'_>], is_parts: bool) -> Result<(), JobError> {
-        if !self.host.is_here() {
-            return Err(JobError::Load("the lane left the thread of its agent".into()));
-        }
-        let Agent { bound, roots, host } = self;
+    /// Runs one call, of one part or of all; a shared job's on an engine's memory.
+    fn run(
+        &mut self,
+        job: &Arc<Inner>,
+        linear: Option<&Arc<Linear>>,
+        calls: &[JobCall<'_>],
+        is_parts: bool,
+    ) -> Result<(), JobError> {
+        self.is_here()?;
+        let Agent { bound, attached, roots, host, .. } = self;
         let roots: &Roots = roots;
         // SAFETY: no other context wrapper of this thread is in use here; the context lives as long as the host.
         let mut cx = unsafe { host.context() };
@@ -189,10 +236,23 @@ impl Agent {
         // SAFETY: this is the agent's thread, and its roots are boxed.
         let _entered = unsafe { roots.enter(raw) };
         let _realm = ja::JSAutoRealm::new(raw, roots.global.get());
-        // SAFETY: the agent is entered and the context in its realm.
-        let bound = unsafe { bind(&mut cx, roots, bound, job, calls[0].shape, is_parts)? };
+        // SAFETY: the agent is entered and the context in its realm, which is a shared job's if there is a memory.
+        let (bound, source) = unsafe {
+            let source = match linear {
+                None => Source::Lent,
+                Some(linear) => {
+                    let out = calls.iter().find_map(|call| out_of_reach(linear, call));
+                    match (out, attach(raw, attached, linear)) {
+                        (Some(error), _) => return Err(error),
+                        (None, Some(attached)) => Source::Shared(attached, linear),
+                        (None, None) => return Err(take_failure(&mut cx, roots).into()),
+                    }
+                }
+            };
+            (bind(&mut cx, roots, bound, job, calls[0].shape, is_parts)?, source)
+        };
         bound.give_extra(&mut cx, roots, calls[0].extra)?;
-        Ok(bound.run(&mut cx, roots, calls)?)
+        Ok(bound.run(&mut cx, roots, source, calls)?)
     }
 }
 
@@ -247,7 +307,7 @@ unsafe fn bind<'a>(
         rooted!(in(raw) let mut function = UndefinedValue());
         handler(cx, roots, &job.path, &mut function)?;
         rooted!(in(raw) let mut binder = UndefinedValue());
-        let source = if is_parts { parts_binder_source(shape) } else { binder_source(shape) };
+        let source = if is_parts { parts_binder_source(shape, job.realm) } else { binder_source(shape, job.realm) };
         roots.evaluate(cx, &source, c"peristyle:job", &mut binder)?;
         let mut rooter = CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get()]);
         let arguments = rooter.root(raw);
@@ -334,8 +394,15 @@ impl Bound {
         Ok(())
     }
 
-    /// Lends the columns of all parts, runs the handler and what it enqueued, and takes the columns back.
-    fn run(&mut self, cx: &mut JSContext, roots: &Roots, calls: &[JobCall<'_>]) -> Result<(), Failure> {
+    /// Gives the job views of the columns of all parts, runs the handler and what it enqueued, and takes back what was
+    /// lent.
+    fn run(
+        &mut self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        source: Source<'_>,
+        calls: &[JobCall<'_>],
+    ) -> Result<(), Failure> {
         // SAFETY: handed to guards that are dropped here.
         let raw = unsafe { cx.raw_cx() };
         let mut buffers = CustomAutoRooter::new(mem::take(&mut self.buffers));
@@ -345,7 +412,7 @@ impl Bound {
         let result = {
             // SAFETY: the agent's realm is entered until after this block.
             let mut loan = unsafe { Loan::new(raw, &mut buffers) };
-            self.lend(cx, roots, calls, &mut loan, &mut arguments)
+            self.lend(cx, roots, source, calls, &mut loan, &mut arguments)
                 .and_then(|()| self.call(cx, roots, calls, &arguments))
         };
         arguments.clear();
@@ -360,6 +427,7 @@ impl Bound {
         &self,
         cx: &mut JSContext,
         roots: &Roots,
+        source: Source<'_>,
         calls: &[JobCall<'_>],
         loan: &mut Loan<'_, '_>,
         arguments: &mut Vec<JSVal>,
@@ -370,8 +438,15 @@ impl Bound {
             None => Some(UndefinedValue()),
             Some(lent) => {
                 // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
-                // which outlives the loan.
-                let view = unsafe { loan.view(lent) };
+                // which outlives the loan. What is shared was asked for by `Cluster::shared_job`.
+                let view = unsafe {
+                    match source {
+                        Source::Lent => loan.view(lent),
+                        Source::Shared(attached, linear) => {
+                            attached.view(raw, linear, lent).unwrap_or_else(|| loan.view(lent))
+                        }
+                    }
+                };
                 (!view.is_null()).then(|| ObjectValue(view))
             }
         };
@@ -519,7 +594,8 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 /// (rows, dt, time, extra, columns…, changed bits…, despawn bits, resources…).
 ///
 /// The objects of `snap` are made once. Jobs cannot add to them or replace them; their views change with every call.
-fn binder_source(shape: &JobShape) -> String {
+fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
+    let shared = realm == RealmKind::Shared;
     let mut script = Binder::default();
     let comps = script.components(shape);
     script.put("snap.despawn");
@@ -529,7 +605,7 @@ fn binder_source(shape: &JobShape) -> String {
         r#"(function (handle, entity, takeEids) {{
 {TOOLS}{made}  let eids;
   const snap = {{
-    shared: false,
+    shared: {shared},
     rows: 0,
     get eids() {{ return eids ?? (eids = takeEids()); }},
     comps: freeze({{{comps} }}),
@@ -549,7 +625,8 @@ fn binder_source(shape: &JobShape) -> String {
 
 /// As [`binder_source`], for a job that takes parts: gives [put, invoke]. Rust calls the first for each part with (part,
 /// first row, rows, columns…, changed bits…, despawn bits), then the second with (rows, dt, time, extra, parts, resources…).
-fn parts_binder_source(shape: &JobShape) -> String {
+fn parts_binder_source(shape: &JobShape, realm: RealmKind) -> String {
+    let shared = realm == RealmKind::Shared;
     let mut part = Binder::default();
     let comps = part.components(shape);
     part.put("part.despawn");
@@ -578,7 +655,7 @@ fn parts_binder_source(shape: &JobShape) -> String {
 {part_puts}    }};
     return {{ part, put }};
   }};
-  const snap = {{ shared: false, rows: 0, parts, res: freeze({{{resources} }}) }};
+  const snap = {{ shared: {shared}, rows: 0, parts, res: freeze({{{resources} }}) }};
   fix(snap, ["shared", "res"]);
   return [
     function put(at, first, rows{part_parameters}) {{

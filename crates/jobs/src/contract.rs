@@ -14,6 +14,7 @@
 use std::{error, fmt, ops::Deref, ptr::NonNull};
 
 use peristyle_layout::{Entity, Field, Scalar};
+use peristyle_memory::Memory;
 
 use crate::{Lane, Overrun, rust::AccessError};
 
@@ -101,6 +102,8 @@ pub struct JobCall<'a>(JobCallParts<'a>);
 pub struct JobCallParts<'a> {
     /// What the job declared.
     pub shape: &'a JobShape,
+    /// The memory that the columns lie in, if they lie in one: a kernel finds them by their offset there.
+    pub memory: Option<&'a Memory>,
     /// Rows in this call: 1 to 16 384, and any number if the job wants its rows as one whole.
     pub rows: u32,
     /// `u32` entity index of each row. A job must not change them: what it is shown is a copy.
@@ -175,6 +178,20 @@ pub trait JobRunner: Send + Sync {
         Ok(())
     }
 
+    /// Whether the job can work on columns in `memory`: asked when its system is added to a world.
+    ///
+    /// # Errors
+    /// [`JobError::Memory`] says which memory it needs. Calls fail in the same way.
+    fn check(&self, memory: &Memory) -> Result<(), JobError> {
+        let _ = memory;
+        Ok(())
+    }
+
+    /// Whether calls reach into the memory that columns lie in, so that copies of columns elsewhere are no use to them.
+    fn reaches_memory(&self) -> bool {
+        false
+    }
+
     /// Runs one call on the thread of `lane`.
     ///
     /// # Errors
@@ -212,6 +229,8 @@ pub enum JobError {
     },
     /// The job could not be loaded on this lane.
     Load(String),
+    /// The job cannot reach columns where they lie: it says which memory it needs.
+    Memory(String),
     /// The job was stopped before it returned.
     Terminated(String),
     /// A Rust job panicked.
@@ -238,6 +257,7 @@ impl fmt::Display for JobError {
                 stack.lines().try_for_each(|line| write!(f, "\n    at {line}"))
             }
             JobError::Load(message) => write!(f, "cannot be loaded: {message}"),
+            JobError::Memory(why) => write!(f, "cannot reach its columns: {why}"),
             JobError::Terminated(why) => write!(f, "was stopped: {why}"),
             JobError::Panicked(message) => write!(f, "panicked: {message}"),
             JobError::Overran(Overrun { took, deadline }) => {

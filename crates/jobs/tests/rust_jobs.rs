@@ -45,6 +45,7 @@ fn run(job: &RustJob, x: &mut [f32; 3], marks: &mut [u64; 1]) -> Result<(), JobE
     let call = unsafe {
         JobCall::lease(JobCallParts {
             shape: &shape,
+            memory: None,
             rows: 3,
             eids: lent(&mut eids, Scalar::U32),
             entities: &Plain,

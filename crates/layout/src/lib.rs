@@ -18,6 +18,7 @@
 extern crate alloc;
 
 pub mod chunk;
+pub mod descriptor;
 mod entity;
 #[cfg(feature = "alloc")]
 mod field;

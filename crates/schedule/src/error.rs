@@ -69,6 +69,14 @@ pub enum ScheduleError {
         /// What runs.
         job: String,
     },
+    /// A job cannot run on this world.
+    #[error("job `{system}` {error}")]
+    Job {
+        /// The system.
+        system: String,
+        /// What keeps it from running.
+        error: JobError,
+    },
     /// A job's `extra` has no JSON form.
     #[error("the extra value of job `{system}` cannot be serialised: {source}")]
     Extra {

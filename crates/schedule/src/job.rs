@@ -206,6 +206,7 @@ impl Job {
             return Err(ScheduleError::NoParts { system, job });
         }
         let Setup { world, access, consumer, .. } = setup;
+        self.runner.check(world.memory()).map_err(|error| ScheduleError::Job { system: system.to_owned(), error })?;
         let mut declared = Declared::default();
         self.declare.into_iter().for_each(|declare| declare(world, &mut declared));
         let mut shape = JobShape { despawns: declared.despawns, ..JobShape::default() };

@@ -282,7 +282,7 @@ impl JobBody {
         part: usize,
         entities: &'a dyn EntityLookup,
         resources: &'a [Lent],
-        tick: Tick,
+        place: Place<'a>,
     ) -> JobCall<'a> {
         let PartRows { rows, eids, despawn } = leased.parts[part];
         let (columns, bitsets) = (self.columns_len(), self.components.len());
@@ -290,6 +290,7 @@ impl JobBody {
         unsafe {
             JobCall::lease(JobCallParts {
                 shape: &self.shape,
+                memory: Some(place.world.world().memory()),
                 rows: rows as u32,
                 eids,
                 entities,
@@ -297,8 +298,8 @@ impl JobBody {
                 changed: &leased.changed[part * bitsets..][..bitsets],
                 despawn,
                 resources,
-                dt: tick.dt,
-                time: tick.time,
+                dt: place.tick.dt,
+                time: place.tick.time,
                 extra: self.extra.as_ref().map(Extras::given),
             })
         }
@@ -323,7 +324,8 @@ impl JobBody {
         }
         // SAFETY: the caller's duty.
         let result = unsafe {
-            match place.checker {
+            // What reaches the memory itself has no use for copies elsewhere.
+            match place.checker.filter(|_| !self.runner.reaches_memory()) {
                 Some(checker) => self.checked_call(place, checker, leased, calls, lane),
                 None => self.plain_call(place, leased, &self.lent_resources.0, calls, lane),
             }
@@ -356,13 +358,13 @@ impl JobBody {
         let entities = Lookup(place.world);
         if self.shape_of_calls != Shape::Parts {
             // SAFETY: the caller's duty.
-            let call = unsafe { self.lease(leased, 0, &entities, resources, place.tick) };
+            let call = unsafe { self.lease(leased, 0, &entities, resources, place) };
             return caught(|| self.runner.run(lane, &call));
         }
         let mut parts = recycled(mem::take(calls));
         for part in 0..leased.parts.len() {
             // SAFETY: the caller's duty; parts are different rows.
-            parts.push(unsafe { self.lease(leased, part, &entities, resources, place.tick) });
+            parts.push(unsafe { self.lease(leased, part, &entities, resources, place) });
         }
         let result = caught(|| self.runner.run_parts(lane, &parts));
         *calls = recycled(parts);

@@ -178,7 +178,7 @@ impl World {
         self
     }
 
-    pub fn run(&mut self, lane: &mut Lane, job: &JsJob) -> Result<(), JobError> {
+    pub fn run(&mut self, lane: &mut Lane, job: &dyn JobRunner) -> Result<(), JobError> {
         self.run_rows(lane, job, 0, self.rows)
     }
 
@@ -214,6 +214,7 @@ impl World {
                 unsafe {
                     JobCall::lease(JobCallParts {
                         shape: &self.shape,
+                        memory: None,
                         rows: part.rows as u32,
                         eids: part.eids,
                         entities: &Plain,
@@ -231,7 +232,13 @@ impl World {
         job.run_parts(lane, &calls)
     }
 
-    pub fn run_rows(&mut self, lane: &mut Lane, job: &JsJob, first: usize, rows: usize) -> Result<(), JobError> {
+    pub fn run_rows(
+        &mut self,
+        lane: &mut Lane,
+        job: &dyn JobRunner,
+        first: usize,
+        rows: usize,
+    ) -> Result<(), JobError> {
         assert_eq!(first % 64, 0);
         let (columns, changed, resources) = &mut self.lent;
         columns.clear();
@@ -245,6 +252,7 @@ impl World {
         let call = unsafe {
             JobCall::lease(JobCallParts {
                 shape: &self.shape,
+                memory: None,
                 rows: rows as u32,
                 eids: self.eids.part(first, rows),
                 entities: &Plain,

@@ -1,11 +1,14 @@
 //! `#[derive(Columnar)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Fields, Ident, Index, Member, Result};
 
-/// The path under which the deriving crate knows the traits: `peristyle_world` if its manifest names that crate, else
-/// the facade `peristyle`.
+/// The crates that export the traits and what the derived code names, in the order in which they are looked for.
+const EXPORTERS: [&str; 3] = ["peristyle-world", "peristyle-offload", "peristyle-bevy"];
+
+/// The path under which the deriving crate knows the traits: the first of `EXPORTERS` that its manifest names, else the
+/// facade `peristyle`.
 ///
 /// A word in the manifest is all that is looked for. A library that parses manifests would do more, but would change
 /// with which features crates of SpiderMonkey's build are compiled, and so have it built twice.
@@ -15,7 +18,9 @@ pub(crate) fn world_crate(span: &Ident) -> Result<TokenStream> {
     let Some(manifest) = manifest else {
         return Err(Error::new(span.span(), "deriving this reads the crate's Cargo.toml, which is not there"));
     };
-    Ok(if manifest.contains("peristyle-world") { quote!(::peristyle_world) } else { quote!(::peristyle) })
+    let exporter = EXPORTERS.into_iter().find(|exporter| manifest.contains(exporter)).unwrap_or("peristyle");
+    let exporter = Ident::new(&exporter.replace('-', "_"), Span::call_site());
+    Ok(quote!(::#exporter))
 }
 
 /// What a column of an unnamed field is called: `value`, or `v0`, `v1` if there are several.
@@ -112,6 +117,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             fn fields(prefix: &str, out: &mut ::std::vec::Vec<#krate::Field>) {
                 let _ = (prefix, &out);
                 #(<#types as #krate::Columnar>::fields(&#krate::flattened(prefix, #names), out);)*
+            }
+            fn visit<Outer: 'static>(
+                get: impl ::core::ops::Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+                get_mut: impl ::core::ops::Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+                visitor: &mut impl #krate::ColumnVisitor<Outer>,
+            ) {
+                let _ = (get, get_mut, &visitor);
+                #(<#types as #krate::Columnar>::visit(
+                    move |outer: &Outer| &get(outer).#members,
+                    move |outer: &mut Outer| &mut get_mut(outer).#members,
+                    visitor,
+                );)*
             }
             #[inline(always)]
             unsafe fn slices<'a>(base: #krate::Base, rows: ::std::ops::Range<usize>) -> Self::Slices<'a> {

@@ -214,6 +214,19 @@ impl<'a> ColumnMut<'a> {
     }
 }
 
+/// Asks for the cache line at an address, which need not be one, where the machine can be asked.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,7 +251,8 @@ mod tests {
         for column in 0..4 {
             assert_eq!(block.column_at(column, 512).0 % 64, 0);
         }
-        assert!(block.base() as usize % 64 == 0 && block.bits_at(0, 512) % 64 == 0 && block.bits_at(1, 0) % 64 == 0);
+        let starts = [block.base() as usize, block.bits_at(0, 512), block.bits_at(1, 0)];
+        assert!(starts.iter().all(|start| start.is_multiple_of(64)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use peristyle_layout::Field;
 use peristyle_memory::{Bool, Element};
 use peristyle_world::{ColumnVisitor, Columnar};
 
-use crate::block::{ColumnMut, ColumnRef};
+use crate::block::{ColumnMut, ColumnRef, prefetch};
 
 /// Copies values into a column of as many rows.
 type Gather<C> = Box<dyn Fn(&[C], ColumnMut<'_>) + Send + Sync>;
@@ -85,6 +85,10 @@ impl<C: 'static> ColumnVisitor<C> for Loops<C> {
 
 const WRONG_TYPE: &str = "a snapshot's columns have the types of their description";
 
+/// How many rows ahead of the one that is written cache lines are asked for. Scattered rows are each a line of their own
+/// in every column, and stores that miss wait for each other.
+pub const AHEAD: usize = 24;
+
 fn gather_loop<C: 'static, E: Element>(get: impl Fn(&C) -> E + Send + Sync + 'static) -> Gather<C> {
     Box::new(move |values, column| {
         let column = column.of::<E>().expect(WRONG_TYPE);
@@ -97,7 +101,11 @@ fn gather_loop<C: 'static, E: Element>(get: impl Fn(&C) -> E + Send + Sync + 'st
 fn scatter_loop<C: 'static, E: Element>(set: impl Fn(&mut C, E) + Send + Sync + 'static) -> Scatter<C> {
     Box::new(move |values, rows, first, column| {
         let column = column.of::<E>().expect(WRONG_TYPE);
-        for &row in rows {
+        for (at, &row) in rows.iter().enumerate() {
+            if let Some(&soon) = rows.get(at + AHEAD) {
+                prefetch(column.as_ptr().wrapping_add(soon as usize));
+                prefetch(values.as_ptr().wrapping_add((soon - first) as usize));
+            }
             set(&mut values[(row - first) as usize], column[row as usize]);
         }
     })

@@ -13,7 +13,7 @@
 use std::{
     fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread::{Builder, JoinHandle},
@@ -86,7 +86,8 @@ impl std::error::Error for SendError {}
 pub struct Ferry {
     /// None once the ferry is given up.
     out: Option<SyncSender<Load>>,
-    back: Receiver<Landed>,
+    /// Locked by who has the ferry alone, so that others may hold a reference to it.
+    back: Mutex<Receiver<Landed>>,
     thread: Option<JoinHandle<()>>,
     is_away: bool,
 }
@@ -112,7 +113,7 @@ impl Ferry {
             }
             drop(pool);
         })?;
-        Ok(Ferry { out: Some(out), back, thread: Some(thread), is_away: false })
+        Ok(Ferry { out: Some(out), back: Mutex::new(back), thread: Some(thread), is_away: false })
     }
 
     /// Whether a snapshot was sent that has not come back.
@@ -156,7 +157,7 @@ impl Ferry {
         if !self.is_away {
             return Err(FerryError::Idle);
         }
-        match self.back.try_recv() {
+        match self.back().try_recv() {
             Ok(landed) => {
                 self.is_away = false;
                 Ok(Some(landed))
@@ -174,7 +175,7 @@ impl Ferry {
         if !self.is_away {
             return Err(FerryError::Idle);
         }
-        match self.back.recv_timeout(patience) {
+        match self.back().recv_timeout(patience) {
             Ok(landed) => {
                 self.is_away = false;
                 Ok(landed)
@@ -182,6 +183,10 @@ impl Ferry {
             Err(RecvTimeoutError::Timeout) => Err(FerryError::Overdue(patience)),
             Err(RecvTimeoutError::Disconnected) => Err(self.lost()),
         }
+    }
+
+    fn back(&mut self) -> &mut Receiver<Landed> {
+        self.back.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lost(&mut self) -> FerryError {

@@ -132,7 +132,7 @@ impl Tables {
 
     /// A world as a source of rows. Each commit has to be to the world of which the snapshot was taken.
     pub fn of<'a>(&'a mut self, world: &'a mut World) -> HecsSource<'a> {
-        HecsSource { tables: self, world }
+        HecsSource { tables: self, world, stands_still: false }
     }
 
     fn matches(&self, archetype: &Archetype) -> bool {
@@ -150,6 +150,9 @@ impl Tables {
 pub struct HecsSource<'a> {
     tables: &'a mut Tables,
     world: &'a mut World,
+    /// Whether every entity is where `count` found it. Nothing else changes structure while this has the world, so a
+    /// commit through the same source need not look.
+    stands_still: bool,
 }
 
 impl HecsSource<'_> {
@@ -160,6 +163,7 @@ impl HecsSource<'_> {
 
 impl Source for HecsSource<'_> {
     fn count(&mut self) -> usize {
+        self.stands_still = true;
         let mut segments = std::mem::take(&mut self.tables.segments);
         segments.clear();
         for (position, archetype) in self.world.archetypes().enumerate() {
@@ -191,6 +195,10 @@ impl Source for HecsSource<'_> {
     }
 
     fn place(&mut self, changed: &[u32], handles: &[u64], placed: &mut Placed) {
+        if self.stands_still {
+            placed.stayed.extend_from_slice(changed);
+            return;
+        }
         self.tables.segments.for_each_run(changed, |table, first, rows| {
             let ids = self.archetype(table).map_or(&[][..], Archetype::ids);
             for &row in rows {
@@ -223,6 +231,7 @@ impl Source for HecsSource<'_> {
     }
 
     fn despawn(&mut self, handle: u64) -> bool {
+        self.stands_still = false;
         Entity::from_bits(handle).is_some_and(|entity| self.world.despawn(entity).is_ok())
     }
 }

@@ -97,9 +97,14 @@ pub struct Offload {
 impl Offload {
     /// A job of that shape, copied or transferred as this host can.
     pub fn new(shape: JobShape, runner: impl JobRunner + 'static) -> Offload {
+        Offload::shared(shape, Arc::new(runner))
+    }
+
+    /// As [`Offload::new`], for a runner that others have too.
+    pub fn shared(shape: JobShape, runner: Arc<dyn JobRunner>) -> Offload {
         Offload {
             buffers: Some(JobSnapshot::new(shape.clone())),
-            runner: Arc::new(runner),
+            runner,
             shape,
             way: Host::this().way(false),
             atomic: false,
@@ -123,6 +128,14 @@ impl Offload {
         }
         self.way = way;
         Ok(self)
+    }
+
+    /// The same job for another shape: for who knows a world only later.
+    #[must_use]
+    pub fn reshaped(mut self, shape: JobShape) -> Offload {
+        self.buffers = Some(JobSnapshot::new(shape.clone()));
+        self.shape = shape;
+        self
     }
 
     /// Commits nothing of a range whose call failed. Otherwise the rows that it had marked are committed.

@@ -22,10 +22,11 @@ use crate::{
     source::{Column, Placed, Source, fold},
 };
 
-/// Rows that are gathered together: 8 bytes of two components each stay in the first-level cache meanwhile.
-const GATHER_ROWS: usize = 1024;
-/// Rows that are committed together: 4 KiB of lists if all have changed.
-const COMMIT_ROWS: usize = 1024;
+/// Rows that are gathered together: few enough that a struct's second field is read from a cache, enough that calls do
+/// not count.
+const GATHER_ROWS: usize = 2048;
+/// Rows that are committed together: 1 % of them are enough to keep the memory busy, and lists of all of them fit a cache.
+const COMMIT_ROWS: usize = 16_384;
 
 const HANDLES: usize = 0;
 const INDICES: usize = 1;
@@ -278,6 +279,7 @@ impl JobSnapshot {
                     let values: ColumnRef<'_> = self.block.column(at.column + field, 0..self.rows);
                     source.scatter(Column { component, field }, &self.placed, handles, values);
                 }
+                source.mark(component, &self.placed, handles);
             }
         }
         (self.commit.despawned, self.commit.despawned_stale) = (0, 0);

@@ -42,7 +42,7 @@ impl Placed {
 /// A world as a list of rows, column by column. A snapshot is taken from one and committed to one.
 ///
 /// Calls come in this order: `count`, then `ids` and `gather` for ranges of those rows; later, maybe frames later, and
-/// with the world changed meanwhile, `begin_commit`, `place` and `scatter`, then `despawn`. What `count` found (which
+/// with the world changed meanwhile, `begin_commit`, then for each written component `place`, `scatter` for its columns and `mark`, then `despawn`. What `count` found (which
 /// table holds which rows) has to be kept until then. Ranges are some thousand rows, so a call may be dynamic inside, a
 /// row should not.
 pub trait Source {
@@ -63,9 +63,13 @@ pub trait Source {
     /// whether it is where it was. `handles` are those of all rows of the snapshot; `placed` is empty.
     fn place(&mut self, changed: &[u32], handles: &[u64], placed: &mut Placed);
 
-    /// Writes the placed rows of a column back, and marks them as changed if the world keeps such marks. `values` and
-    /// `handles` are those of all rows of the snapshot.
+    /// Writes the placed rows of a column back. `values` and `handles` are those of all rows of the snapshot.
     fn scatter(&mut self, column: Column, placed: &Placed, handles: &[u64], values: ColumnRef<'_>);
+
+    /// Tells the world that the placed rows of a component have changed, if it keeps such marks.
+    fn mark(&mut self, component: usize, placed: &Placed, handles: &[u64]) {
+        let _ = (component, placed, handles);
+    }
 
     /// Despawns an entity, at once or as soon as the world lets it; false if it is gone already.
     fn despawn(&mut self, handle: u64) -> bool;
@@ -83,7 +87,7 @@ pub trait Source {
     }
 }
 
-/// A handle of `index`, which is at most [`INDEX_MAX`], and what fits of `generation`.
-pub(crate) fn fold(index: u32, generation: u32) -> Entity {
+/// A handle for jobs, of `index`, which is at most [`INDEX_MAX`], and what fits of `generation`.
+pub fn fold(index: u32, generation: u32) -> Entity {
     Entity::new(index & INDEX_MAX, generation % GENERATION_MAX + 1)
 }

@@ -14,6 +14,8 @@ pub use peristyle_jobs as jobs;
 #[doc(inline)]
 pub use peristyle_memory as memory;
 #[doc(inline)]
+pub use peristyle_offload as offload;
+#[doc(inline)]
 pub use peristyle_schedule as schedule;
 #[doc(inline)]
 pub use peristyle_schedule::{

@@ -121,8 +121,9 @@ impl Tables {
     /// The world as a source of rows.
     ///
     /// # Panics
-    /// When it is read or written, if it is another world than the one that these tables were made for.
+    /// If it is another world than the one that these tables were made for.
     pub fn of<'a>(&'a mut self, world: &'a mut World) -> BevySource<'a> {
+        self.state.validate_world(world.id());
         let this_run = world.change_tick();
         BevySource { tables: self, reach: Reach::World(world), this_run, stands_still: false }
     }
@@ -130,9 +131,13 @@ impl Tables {
     /// The world as a source of rows, of which only what was declared is reached. Despawns wait for
     /// [`Tables::apply`].
     ///
+    /// # Panics
+    /// If it is another world than the one that these tables were made for.
+    ///
     /// # Safety
     /// During `'a` nobody conflicts with [`Tables::access`].
     pub(crate) unsafe fn of_cell<'a>(&'a mut self, world: UnsafeWorldCell<'a>, this_run: Tick) -> BevySource<'a> {
+        self.state.validate_world(world.id());
         BevySource { tables: self, reach: Reach::Cell(world), this_run, stands_still: false }
     }
 
@@ -141,7 +146,7 @@ impl Tables {
         self.state.component_access()
     }
 
-    /// Whether entities wait to be despawned.
+    /// Despawns the entities that wait for it.
     pub(crate) fn apply(&mut self, world: &mut World) {
         self.despawned.drain(..).for_each(|entity| _ = world.try_despawn(entity));
     }
@@ -169,7 +174,8 @@ pub struct BevySource<'a> {
 }
 
 impl BevySource<'_> {
-    /// What is reached through it is what was declared, as `of_cell` was promised or `&mut World` allows.
+    /// The tables, and the world that they are of. What is reached through it is what was declared, as `of_cell` was
+    /// promised or `&mut World` allows.
     fn parts(&mut self) -> (&mut Tables, UnsafeWorldCell<'_>) {
         let cell = match &mut self.reach {
             Reach::World(world) => world.as_unsafe_world_cell(),
@@ -197,8 +203,7 @@ unsafe fn query<'a>(
     cell: UnsafeWorldCell<'a>,
     tick: Tick,
 ) -> Query<'a, 'a, FilteredEntityMut<'static, 'static>> {
-    state.validate_world(cell.id());
-    // SAFETY: the caller's duty; the world is the right one.
+    // SAFETY: the caller's duty; `of` and `of_cell` saw that the world is the right one.
     unsafe { state.query_unchecked_manual_with_ticks(cell, tick, tick) }
 }
 

@@ -43,7 +43,6 @@ impl<'w> TableAccess<'w> {
     }
 
     /// Marks rows of a snapshot as changed, of which the table's first is `first`.
-    #[track_caller]
     pub(crate) fn mark(self, rows: &[u32], first: u32, tick: Tick) {
         let ticks = self.table.get_changed_ticks_slice_for(self.component).expect("a matched table has the component");
         for (at, &row) in rows.iter().enumerate() {

@@ -9,7 +9,7 @@
 //!
 //! | way | what crosses | for |
 //! |---|---|---|
-//! | in place | nothing: no copy, no commit | Peristyle's own world ([`JobSnapshotSpec::into_job`], feature `schedule`) |
+//! | in place | nothing: no copy, no commit | Peristyle's own world (`JobSnapshotSpec::into_job`, feature `schedule`) |
 //! | copied | columns into buffers that are reused, changed rows back | any other world in this process |
 //! | transferred | as copied, and the buffers themselves move to a worker and back | hosts whose threads share no memory; work that outlives a frame |
 //!

@@ -104,6 +104,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 let _ = (prefix, &out);
                 #(<#types as #krate::Columnar>::fields(&#krate::flattened(prefix, #names), out);)*
             }
+            fn visit<Outer: 'static>(
+                get: impl ::core::ops::Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+                get_mut: impl ::core::ops::Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+                visitor: &mut impl #krate::ColumnVisitor<Outer>,
+            ) {
+                let _ = (get, get_mut, &visitor);
+                #(<#types as #krate::Columnar>::visit(
+                    move |outer: &Outer| &get(outer).#members,
+                    move |outer: &mut Outer| &mut get_mut(outer).#members,
+                    visitor,
+                );)*
+            }
             #[inline(always)]
             unsafe fn slices<'a>(base: #krate::Base, rows: ::std::ops::Range<usize>) -> Self::Slices<'a> {
                 #walk

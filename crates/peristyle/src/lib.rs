@@ -13,6 +13,8 @@ pub use peristyle_agents as agents;
 pub use peristyle_jobs as jobs;
 #[doc(inline)]
 pub use peristyle_memory as memory;
+#[doc(inline)]
+pub use peristyle_offload as offload;
 #[cfg(feature = "replica")]
 #[doc(inline)]
 pub use peristyle_replica as replica;

@@ -52,6 +52,19 @@ pub(crate) fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
+/// Is shown the columns of a value that lies somewhere in an `Outer`, as functions that reach one scalar of it.
+///
+/// What copies Rust values that lie side by side into columns, and back, is made of these: each pair of functions is a
+/// type of its own, so a loop over rows compiles to loads and stores.
+pub trait ColumnVisitor<Outer> {
+    /// One column, of `E`.
+    fn column<E: Element>(
+        &mut self,
+        get: impl Fn(&Outer) -> E + Send + Sync + 'static,
+        set: impl Fn(&mut Outer, E) + Send + Sync + 'static,
+    );
+}
+
 /// Names a nested field: `pos` in nothing is `pos`, `x` in `pos` is `pos_x`.
 pub fn flattened(prefix: &str, name: &str) -> String {
     match prefix {
@@ -91,6 +104,14 @@ pub unsafe trait Columnar: Described + Copy + Send + Sync + 'static {
 
     /// Appends the columns, named below `prefix`.
     fn fields(prefix: &str, out: &mut Vec<Field>);
+
+    /// Shows `visitor` every column of a value that lies in an `Outer`, in the order of [`Columnar::fields`]. `get` and
+    /// `get_mut` lead from an `Outer` to the value.
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    );
 
     /// The columns' `rows`.
     ///
@@ -161,6 +182,16 @@ macro_rules! scalar_columns {
             fn fields(prefix: &str, out: &mut Vec<Field>) {
                 out.push(Field::new(if prefix.is_empty() { "value" } else { prefix }, <$element>::SCALAR));
             }
+            fn visit<Outer: 'static>(
+                get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+                get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+                visitor: &mut impl ColumnVisitor<Outer>,
+            ) {
+                visitor.column(
+                    move |outer| <$element>::from(*get(outer)),
+                    move |outer, value: $element| *get_mut(outer) = value.into(),
+                );
+            }
             #[inline(always)]
             unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> &'a [$element] {
                 // SAFETY: the caller vouches for the rows, which hold initialised bytes of any pattern.
@@ -216,6 +247,17 @@ unsafe impl Columnar for Option<Entity> {
 
     fn fields(prefix: &str, out: &mut Vec<Field>) {
         out.push(Field::entity(if prefix.is_empty() { "value" } else { prefix }));
+    }
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    ) {
+        visitor.column(
+            move |outer| get(outer).map_or(0.0, Entity::to_f64),
+            // What is no handle is no entity, as in `read`.
+            move |outer, value| *get_mut(outer) = Entity::from_f64(value).ok(),
+        );
     }
     #[inline(always)]
     unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> &'a [f64] {
@@ -274,6 +316,15 @@ unsafe impl<T: Columnar, const N: usize> Columnar for [T; N] {
     fn fields(prefix: &str, out: &mut Vec<Field>) {
         let prefix = if prefix.is_empty() { "values" } else { prefix };
         (0..N).for_each(|index| T::fields(&flattened(prefix, &index.to_string()), out));
+    }
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    ) {
+        for index in 0..N {
+            T::visit(move |outer| &get(outer)[index], move |outer| &mut get_mut(outer)[index], visitor);
+        }
     }
     #[inline(always)]
     unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> Self::Slices<'a> {

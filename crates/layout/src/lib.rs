@@ -1,4 +1,4 @@
-//! What every host of a Peristyle world agrees on: scalars, columns, chunk geometry and entity bits.
+//! What every host of a Peristyle world agrees on: scalars, columns, chunk geometry, entity bits and patch records.
 //!
 //! Everything here is plain arithmetic on numbers, so that Rust, JavaScript and WebAssembly can compute the same
 //! offsets. All memory is little-endian.
@@ -18,10 +18,12 @@ extern crate alloc;
 pub mod chunk;
 mod entity;
 mod field;
+pub mod patch;
 mod scalar;
 
 pub use entity::{Entity, GENERATION_MAX, INDEX_MAX, InvalidEntity};
 pub use field::{Field, layout_hash};
+pub use patch::{PatchBuffer, PatchBytes, PatchDecodeError, PatchKind, PatchRecord};
 pub use scalar::Scalar;
 
 #[cfg(not(target_endian = "little"))]

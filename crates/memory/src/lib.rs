@@ -9,6 +9,9 @@
 //! - The bytes of a block are raw: who turns them into `&T` or `&mut T` names the phase that makes this exclusive.
 //! - Exhaustion is [`OutOfMemory`], which names what was asked and what is left, and changes nothing.
 //!
+//! Patch records go from one thread to another through a ring in the memory ([`patch_ring`]), which never loses one in
+//! silence.
+//!
 //! # Not here
 //! Chunks and tables (`peristyle-world`), leases (`peristyle-jobs`).
 
@@ -17,7 +20,9 @@ pub mod bits;
 mod element;
 mod memory;
 mod region;
+mod ring;
 
 pub use element::{Bool, Element};
 pub use memory::{Block, Memory, OutOfMemory};
 pub use region::{Region, RegionError, Reserved};
+pub use ring::{PatchReader, PatchWriter, RingError, patch_ring};

@@ -25,7 +25,9 @@ mod hash;
 mod hierarchy;
 mod observers;
 mod opaque;
+mod patch;
 mod prefab;
+mod put;
 mod query;
 mod removed;
 mod resources;
@@ -44,8 +46,11 @@ pub use component::{
 pub use error::WorldError;
 pub use hierarchy::{Children, Parent};
 pub use observers::Observer;
+pub use patch::{
+    PatchError, PatchJsonError, PatchReport, PatchValue, REFUSALS_KEPT, Refused, Undo, UndoGap, Undone, WorldPatch,
+};
 pub use peristyle_derive::{Columnar, Component};
-pub use peristyle_layout::{Entity, Field, Scalar};
+pub use peristyle_layout::{Entity, Field, PatchBuffer, PatchBytes, PatchDecodeError, PatchKind, PatchRecord, Scalar};
 pub use peristyle_memory::{Bool, Element, Memory, OutOfMemory, RegionError};
 pub use prefab::Prefab;
 pub use query::{

@@ -10,6 +10,8 @@
 //! - Structure changes only through `&mut`; columns are reached through raw pointers, and who makes a reference names the
 //!   lease or the `&mut World` that makes it exclusive.
 
+mod bulk;
+
 use std::{
     collections::HashMap,
     ops::Range,
@@ -32,6 +34,8 @@ use crate::{
     opaque::OpaqueColumn,
     track::{Consumer, Event, Subscription, Track},
 };
+
+pub(crate) use bulk::Scratch;
 
 /// A table's number in one world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -196,6 +200,16 @@ impl Table {
         match self.columns.get(component.0 as usize) {
             Some(&column) if column != u16::MAX => Some(column as usize),
             _ => None,
+        }
+    }
+
+    /// Whether removing a row, or one of its components, drops values of Rust types.
+    pub(crate) fn drops(&self, column: Option<usize>) -> bool {
+        let drops = |index: u32| self.opaque[index as usize].drop.is_some();
+        match column.map(|column| self.locations[column]) {
+            Some(Location::Columnar { .. }) => false,
+            Some(Location::Opaque(index)) => drops(index),
+            None => (0..self.opaque.len() as u32).any(drops),
         }
     }
 

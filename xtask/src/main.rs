@@ -84,7 +84,9 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some(steps) = steps else {
-        eprintln!("usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random] | fmt");
+        eprintln!(
+            "usage: ./x test | bench [peers | schedule | javascript | patches] | check [asan | loom | random] | fmt"
+        );
         return ExitCode::from(2);
     };
     run(job, steps)
@@ -115,6 +117,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
         own("frames on one and on two lanes", "schedule"),
         own("jobs in TypeScript", "javascript"),
+        own("patches", "patches"),
     ];
     choose(all, names)
 }

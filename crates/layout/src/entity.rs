@@ -87,6 +87,12 @@ impl Entity {
         if bits as f64 != value { Err(InvalidEntity(value)) } else { Entity::from_bits(bits) }
     }
 
+    /// A handle of bits that were one.
+    #[inline]
+    pub(crate) const fn from_bits_unchecked(bits: u64) -> Entity {
+        Entity(bits)
+    }
+
     /// Reads a handle back from [`Entity::to_bits`].
     ///
     /// # Errors

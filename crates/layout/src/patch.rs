@@ -145,8 +145,7 @@ impl<'a> PatchRecord<'a> {
         let Some((header, rest)) = left.split_first_chunk::<HEADER_BYTES>() else {
             return Err(missing(HEADER_BYTES as u64));
         };
-        let word = |start: usize| u64::from_le_bytes(core::array::from_fn(|i| header[start + i]));
-        let (first, second) = (word(0), word(8));
+        let (first, second) = words(header);
         let kind = match first >> 60 {
             1 => PatchKind::Set,
             2 => PatchKind::Add,
@@ -180,11 +179,24 @@ impl<'a> PatchRecord<'a> {
         if kind.has_value() != (encoding != 0) {
             return Err(PatchDecodeError::Value { offset: at, kind });
         }
-        if kind == PatchKind::Destroy && component != 0 || padding.iter().any(|byte| *byte != 0) {
+        if kind == PatchKind::Destroy && component != 0 || !is_zero(padding) {
             return Err(PatchDecodeError::Unused { offset: at });
         }
         Ok((PatchRecord { kind, entity, component, value }, offset + HEADER_BYTES + padded))
     }
+}
+
+/// Whether fewer than eight bytes are all zero.
+#[inline]
+fn is_zero(padding: &[u8]) -> bool {
+    padding.is_empty() || padding.iter().fold(0, |all, byte| all | byte) == 0
+}
+
+/// The two words of a header.
+#[inline(always)]
+fn words(header: &[u8; HEADER_BYTES]) -> (u64, u64) {
+    let all = u128::from_le_bytes(*header);
+    (all as u64, (all >> 64) as u64)
 }
 
 /// Why bytes are no patch records. `offset` is where the record starts.
@@ -374,10 +386,34 @@ impl PatchBuffer {
     pub fn iter(&self) -> impl Iterator<Item = PatchRecord<'_>> {
         let mut offset = 0;
         core::iter::from_fn(move || {
-            let (record, next) = PatchRecord::decode(&self.bytes, offset).ok()?;
+            let (record, next) = self.record_at(offset)?;
             offset = next;
             Some(record)
         })
+    }
+
+    /// The record at a byte where one begins, and where the next begins; none at the end.
+    ///
+    /// Nothing is checked again: there are only whole records in a buffer. At another byte the result is arbitrary.
+    #[inline]
+    pub fn record_at(&self, offset: usize) -> Option<(PatchRecord<'_>, usize)> {
+        let (header, rest) = self.bytes.get(offset..)?.split_first_chunk::<HEADER_BYTES>()?;
+        let (first, second) = words(header);
+        let kind = match first >> 60 {
+            1 => PatchKind::Set,
+            2 => PatchKind::Add,
+            3 => PatchKind::Remove,
+            _ => PatchKind::Destroy,
+        };
+        let value = rest.get(..(second >> 32) as usize)?;
+        let value = match first >> 56 & 0xf {
+            0 => PatchBytes::None,
+            1 => PatchBytes::Packed(value),
+            _ => PatchBytes::Text(core::str::from_utf8(value).ok()?),
+        };
+        let entity = Entity::from_bits_unchecked(first & ((1 << 53) - 1));
+        let next = offset + HEADER_BYTES + value.bytes().len().next_multiple_of(8);
+        Some((PatchRecord { kind, entity, component: second as u32, value }, next))
     }
 
     /// Where the buffer ends now, for [`PatchBuffer::truncate`].

@@ -315,10 +315,10 @@ impl World {
         report: &mut PatchReport,
     ) {
         let CommandBuffer { id, commands, patches, lists, .. } = buffer;
-        let bytes = patches.bytes();
+        let records = &*patches;
         let mut patch = 0;
         for command in commands.drain(..) {
-            let source = Source { bytes, mapping: Some(mapping), buffer: *id };
+            let source = Source { records, mapping: Some(mapping), buffer: *id };
             let done = match command {
                 Command::Patches(range) => {
                     patcher.apply(self, &source, range, &mut patch, report);
@@ -345,7 +345,7 @@ impl World {
                 Err(error) => merged.errors.push(error),
             }
         }
-        patcher.flush(self, &Source { bytes, mapping: Some(mapping), buffer: *id });
+        patcher.flush(self, &Source { records, mapping: Some(mapping), buffer: *id });
     }
 
     /// Carries out a command that is no patch.

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use peristyle_layout::{Entity, PatchKind, PatchRecord, chunk::CHUNK_ROWS};
+use peristyle_layout::{Entity, PatchBuffer, PatchKind, PatchRecord, chunk::CHUNK_ROWS, patch::HEADER_BYTES};
 use peristyle_memory::bits;
 
 use super::{
@@ -37,7 +37,7 @@ const GROUP_MIN: usize = 4;
 /// Records, and what is known of the handles in them.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) records: &'a PatchBuffer,
     /// Provisional handles of this merge.
     pub(crate) mapping: Option<&'a Mapping>,
     /// The number of the command buffer.
@@ -151,13 +151,56 @@ impl Patcher {
     ) {
         let mut offset = range.start;
         while offset < range.end {
-            // Whoever made the source saw to it that it decodes.
-            let Ok((record, next)) = PatchRecord::decode(source.bytes, offset) else { return };
-            let result = self.record(world, source, &record, offset);
-            report.count(source.buffer, *index, result);
+            let Some((record, next)) = source.records.record_at(offset) else { return };
+            if self.try_usual(world, source, &record, offset) {
+                report.applied += 1;
+            } else {
+                let result = self.record(world, source, &record, offset);
+                report.count(source.buffer, *index, result);
+            }
             *index += 1;
             offset = next;
         }
+    }
+
+    /// Applies a patch if it is as most are: a value that is there is written, or a row joins a bin that there is. False if
+    /// it is another, to which nothing was done.
+    #[inline(always)]
+    fn try_usual(&mut self, world: &mut World, source: &Source<'_>, record: &PatchRecord<'_>, offset: usize) -> bool {
+        let (kind, entity) = (record.kind, record.entity);
+        if entity.is_provisional() || self.is_held(entity.index()) {
+            return false;
+        }
+        let Some(place) = world.entities.find(entity) else { return false };
+        if kind.has_value() {
+            let Some(Some(plan)) = self.plans.get(record.component as usize) else { return false };
+            if !plan.is_plain(record.value, source.mapping.is_some()) {
+                return false;
+            }
+            if let Some(base) = world.tables.reached(plan.reach, place.chunk) {
+                if let Some(component) = world.tables.is_tracked(plan.reach)
+                    && let Some(at) = world.find(entity, component)
+                {
+                    at.mark(None);
+                }
+                // SAFETY: the row is in use, the base is the component's in its chunk, and the world is borrowed mutably.
+                unsafe { plan.write(base, place.row as usize, record.value.bytes()) };
+                return true;
+            }
+            if kind == PatchKind::Set {
+                return false;
+            }
+        }
+        let (last, component) = (self.last[kind as usize], ComponentId(record.component));
+        // No chunk has the number of an entity without a row.
+        let Some(chunk) = world.tables.get_chunk(place.chunk) else { return false };
+        let is_same = |bin: &Bin| (bin.kind, bin.component, bin.from) == (kind, component, chunk.table);
+        if last >= self.used || !is_same(&self.bins[last]) || self.bins[last].room == 0 {
+            return false;
+        }
+        self.bins[last].room -= 1;
+        self.hold(world, last, entity, offset + HEADER_BYTES);
+        true
     }
 
     /// What is known of a component.
@@ -223,7 +266,7 @@ impl Patcher {
             let plan = self.plans[component.0 as usize].as_ref().expect("found above");
             return Ok(world.put(entity, PackedAddition { plan, value: mapped })?);
         }
-        let value = offset + peristyle_layout::patch::HEADER_BYTES;
+        let value = offset + HEADER_BYTES;
         Ok(self.change_at(world, source, entity, place, Change::Add(component, value))?)
     }
 
@@ -244,11 +287,17 @@ impl Patcher {
         self.change_at(world, source, entity, place, change)
     }
 
+    /// Whether a bin holds an entity.
+    #[inline(always)]
+    fn is_held(&self, index: u32) -> bool {
+        let (word, bit) = (index as usize / bits::WORD, index as usize % bits::WORD);
+        self.held.get(word).is_some_and(|word| word >> bit & 1 != 0)
+    }
+
     /// Empties the bins if one holds the entity.
     #[inline]
     fn settle(&mut self, world: &mut World, source: &Source<'_>, entity: Entity) {
-        let index = entity.index() as usize;
-        if self.held.get(index / bits::WORD).is_some_and(|word| word >> (index % bits::WORD) & 1 != 0) {
+        if self.is_held(entity.index()) {
             self.flush(world, source);
         }
     }
@@ -267,32 +316,35 @@ impl Patcher {
             self.flush(world, source);
             return self.alone(world, source, entity, change);
         };
-        let index = entity.index();
-        self.hold(index);
-        let bin = &mut self.bins[bin];
-        bin.held.push(Held { index, value: if let Change::Add(_, value) = change { value } else { 0 } });
-        match change {
-            Change::Add(..) => {}
-            Change::Remove(component) => world.removed.push(component, entity),
-            Change::Destroy => {
-                self.destroyed.push(entity);
-                if !world.removed.is_empty() {
-                    for component in world.tables.table(from).components() {
-                        world.removed.push(*component, entity);
-                    }
-                }
-            }
-        }
+        self.hold(world, bin, entity, if let Change::Add(_, value) = change { value } else { 0 });
         Ok(())
     }
 
-    #[inline]
-    fn hold(&mut self, index: u32) {
-        let word = index as usize / bits::WORD;
+    /// Puts an entity into a bin with room, and does what others can see of it.
+    #[inline(always)]
+    fn hold(&mut self, world: &mut World, bin: usize, entity: Entity, value: usize) {
+        let index = entity.index();
+        let (word, bit) = (index as usize / bits::WORD, index as usize % bits::WORD);
         if self.held.len() <= word {
             self.held.resize(word + 1, 0);
         }
-        self.held[word] |= 1 << (index as usize % bits::WORD);
+        self.held[word] |= 1 << bit;
+        let Bin { kind, component, from, held, .. } = &mut self.bins[bin];
+        held.push(Held { index, value });
+        if *kind == PatchKind::Destroy {
+            self.destroyed.push(entity);
+        }
+        if world.removed.is_empty() {
+            return;
+        }
+        match kind {
+            PatchKind::Remove => world.removed.push(*component, entity),
+            PatchKind::Destroy => {
+                let gone = world.tables.table(*from).components();
+                gone.iter().for_each(|component| world.removed.push(*component, entity));
+            }
+            _ => {}
+        }
     }
 
     /// The bin of a change, with room for one more in the table that its rows move to; none if the change goes alone.
@@ -384,7 +436,7 @@ impl Patcher {
         match change {
             Change::Add(component, value) => {
                 let plan = self.plans[component.0 as usize].as_ref().expect("an addition has a plan");
-                let value = &source.bytes[value..][..plan.bytes];
+                let value = &source.records.bytes()[value..][..plan.bytes];
                 world.put(entity, PackedAddition { plan, value })
             }
             Change::Remove(component) => world.remove_id(entity, component),
@@ -430,7 +482,7 @@ impl Patcher {
         let place = world.move_to(held.index, from, to);
         if kind == PatchKind::Add {
             let plan = self.plans[component.0 as usize].as_ref().expect("an addition has a plan");
-            let addition = PackedAddition { plan, value: &source.bytes[held.value..][..plan.bytes] };
+            let addition = PackedAddition { plan, value: &source.records.bytes()[held.value..][..plan.bytes] };
             // SAFETY: the row is new, its table has the component, and the world is borrowed mutably.
             unsafe { addition.write(world, place) };
         }
@@ -457,7 +509,7 @@ impl Patcher {
                     for field in &plan.fields {
                         let to = field.start(base);
                         for (row, held) in (start..).zip(run) {
-                            let from = source.bytes[held.value + field.at..][..field.size].as_ptr();
+                            let from = source.records.bytes()[held.value + field.at..][..field.size].as_ptr();
                             // SAFETY: the value lies in the source; the row is new, below the chunk's capacity, and the
                             // world is borrowed mutably.
                             unsafe { copy_value(from, to.wrapping_add(row * field.size), field.size) };

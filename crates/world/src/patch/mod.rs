@@ -288,7 +288,13 @@ impl World {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply_patches(&mut self, patches: &PatchBuffer) -> PatchReport {
-        self.apply_records(patches.bytes())
+        let mut report = PatchReport::default();
+        let mut patcher = std::mem::take(&mut self.patcher);
+        let source = Source { records: patches, mapping: None, buffer: 0 };
+        patcher.apply(self, &source, 0..patches.bytes().len(), &mut 0, &mut report);
+        patcher.flush(self, &source);
+        self.patcher = patcher;
+        report
     }
 
     /// Applies the patches in bytes that came from elsewhere.
@@ -296,20 +302,6 @@ impl World {
     /// # Errors
     /// [`PatchDecodeError`] if they are no records; nothing is applied then.
     pub fn apply_patch_bytes(&mut self, bytes: &[u8]) -> Result<PatchReport, PatchDecodeError> {
-        let mut offset = 0;
-        while offset < bytes.len() {
-            offset = PatchRecord::decode(bytes, offset)?.1;
-        }
-        Ok(self.apply_records(bytes))
-    }
-
-    fn apply_records(&mut self, bytes: &[u8]) -> PatchReport {
-        let mut report = PatchReport::default();
-        let mut patcher = std::mem::take(&mut self.patcher);
-        let source = Source { bytes, mapping: None, buffer: 0 };
-        patcher.apply(self, &source, 0..bytes.len(), &mut 0, &mut report);
-        patcher.flush(self, &source);
-        self.patcher = patcher;
-        report
+        Ok(self.apply_patches(&PatchBuffer::from_bytes(bytes)?))
     }
 }

@@ -85,6 +85,13 @@ impl Plan {
         }
     }
 
+    /// Whether a value can be written as it is: packed, of the right size, and without handles that are to be `mapped`.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self, value: PatchBytes<'_>, mapped: bool) -> bool {
+        let PatchBytes::Packed(bytes) = value else { return false };
+        self.is_columnar && bytes.len() == self.bytes && !self.is_reserved && !(mapped && self.has_entities)
+    }
+
     pub(crate) fn is_columnar(&self) -> bool {
         self.is_columnar
     }
@@ -100,12 +107,12 @@ impl Plan {
     #[inline(always)]
     pub(crate) unsafe fn write(&self, base: Base, row: usize, value: &[u8]) {
         debug_assert_eq!(value.len(), self.bytes);
+        let (mut from, mut column) = (value.as_ptr(), base.ptr);
         for field in &self.fields {
-            // SAFETY: the caller's duty; the fields are the component's, and lie in its packed value.
-            unsafe {
-                let to = field.start(base).wrapping_add(row * field.size);
-                copy_value(value.as_ptr().wrapping_add(field.at), to, field.size);
-            }
+            // SAFETY: the caller's duty; the fields are the component's, in order, and lie in its packed value.
+            unsafe { copy_value(from, column.wrapping_add(row * field.size), field.size) };
+            from = from.wrapping_add(field.size);
+            column = column.wrapping_add(column_offset(base.capacity, field.size, 1));
         }
     }
 

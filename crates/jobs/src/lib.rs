@@ -11,6 +11,7 @@
 mod board;
 mod contract;
 mod lane;
+mod patches;
 mod pool;
 mod scope;
 mod sleep;
@@ -22,8 +23,9 @@ mod models;
 pub use crate::board::{JobPanic, RANGES_MAX, Work};
 pub use crate::contract::{
     Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent,
-    ResourceShape,
+    PatchShape, ResourceShape,
 };
 pub use crate::lane::Lane;
+pub use crate::patches::PatchSink;
 pub use crate::pool::{Pool, PoolOptions, default_workers};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};

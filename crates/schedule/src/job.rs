@@ -9,7 +9,7 @@ use std::{
 
 use peristyle_jobs::{
     Access as JobAccess, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape,
-    Lane, Lent, ResourceShape,
+    Lane, Lent, PatchShape, PatchSink, ResourceShape,
 };
 use peristyle_layout::{Entity, Scalar, chunk::CHUNK_ROWS};
 use peristyle_world::{Component, ComponentId, LentColumn, QuerySpec, QueryState, ResourceId, SharedWorld, World};
@@ -53,6 +53,7 @@ struct Declared {
     components: Vec<(ComponentId, JobAccess)>,
     resources: Vec<(ResourceId, JobAccess)>,
     spec: QuerySpec,
+    patches: Vec<ComponentId>,
     despawns: bool,
 }
 
@@ -159,7 +160,18 @@ impl Job {
         })
     }
 
-    /// The job may set despawn bits.
+    /// The job may set, add and remove `C` by patches, as it may what it [writes](Job::writes). Nothing of `C` is lent, and
+    /// its rows need not have one: patches are applied when the stage ends, so they are in nobody's way.
+    pub fn patches<C: Component>(self) -> Job {
+        self.declare(|world, declared| declared.patches.push(world.register::<C>()))
+    }
+
+    /// As [`Job::patches`], for a component defined at run time.
+    pub fn patches_id(self, id: ComponentId) -> Job {
+        self.declare(move |_, declared| declared.patches.push(id))
+    }
+
+    /// The job may set despawn bits, and destroy by patches.
     pub fn despawns(self) -> Job {
         self.declare(|_, declared| declared.despawns = true)
     }
@@ -197,6 +209,15 @@ impl Job {
                 .ok_or_else(|| ScheduleError::NoColumns { system: system.to_owned(), resource: name.clone() })?;
             shape.resources.push(ResourceShape { name, fields, access: *how });
             access.resource(*id, if *how == JobAccess::Write { Touch::WRITE } else { Touch::LEND });
+        }
+        for id in declared.patches {
+            let is_written = declared.components.contains(&(id, JobAccess::Write));
+            if is_written || shape.patches.iter().any(|known| known.id == id.index()) {
+                continue;
+            }
+            let info = world.components().info(id);
+            let (name, fields, opaque) = (info.name().to_owned(), info.fields().to_vec(), !info.is_columnar());
+            shape.patches.push(PatchShape { id: id.index(), name, fields, opaque });
         }
         access.despawns |= declared.despawns;
         let query = QueryState::new(world, declared.spec, Some(*consumer));
@@ -335,7 +356,7 @@ impl RowBody for JobBody {
     }
 
     unsafe fn run(&self, call: RangeCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
-        let RangeCall { world, chunk, ref rows, tick, .. } = call;
+        let RangeCall { world, chunk, ref rows, tick, commands, .. } = call;
         let (first, count) = (rows.start, rows.len());
         let words = count.div_ceil(64);
         let bitset = |bits: *mut u64| lent(bits.cast(), words * 8, Scalar::U8);
@@ -362,28 +383,38 @@ impl RowBody for JobBody {
         }
         let entities = Lookup(world);
         let extra = self.extra_json.as_ref().map(|(_, json)| Extra { json, version: self.extra_version });
-        // SAFETY: the columns and bits are those of `rows` of a live chunk, which stays while structure stands still. By
-        // the caller's word the plan gave this system what it declared and no other call has these rows: written columns
-        // and bits are ours alone; read ones are written by nobody, and lending conflicts with Rust readers in the plan.
-        // Ranges start on words of bitsets. Lengths follow the shape, from which the lists were made.
-        let leased = unsafe {
-            JobCall::lease(JobCallParts {
-                shape: &self.shape,
-                rows: count as u32,
-                eids,
-                entities: &entities,
-                columns: columns.as_slice(),
-                changed: changed.as_slice(),
-                despawn: self.shape.despawns.then(|| bitset(world.despawn_bits(chunk, first))),
-                resources: SendLent::as_lent(&self.lent_resources),
-                dt: tick.dt,
-                time: tick.time,
-                extra,
-            })
-        };
-        // A runner that panics fails its call as one whose job throws: the lease is settled all the same.
-        let result = catch_unwind(AssertUnwindSafe(|| self.runner.run(lane, &leased)))
-            .unwrap_or_else(|payload| Err(JobError::Panicked(message(&*payload))));
+        let result = commands.record_patches(|records| {
+            let mark = records.mark();
+            let sink = PatchSink::new(std::mem::take(records));
+            // SAFETY: the columns and bits are those of `rows` of a live chunk, which stays while structure stands still. By
+            // the caller's word the plan gave this system what it declared and no other call has these rows: written columns
+            // and bits are ours alone; read ones are written by nobody, and lending conflicts with Rust readers in the plan.
+            // Ranges start on words of bitsets. Lengths follow the shape, from which the lists were made.
+            let leased = unsafe {
+                JobCall::lease(JobCallParts {
+                    shape: &self.shape,
+                    rows: count as u32,
+                    eids,
+                    entities: &entities,
+                    columns: columns.as_slice(),
+                    changed: changed.as_slice(),
+                    despawn: self.shape.despawns.then(|| bitset(world.despawn_bits(chunk, first))),
+                    resources: SendLent::as_lent(&self.lent_resources),
+                    dt: tick.dt,
+                    time: tick.time,
+                    extra,
+                    patches: self.shape.patches_anything().then_some(&sink),
+                })
+            };
+            // A runner that panics fails its call as one whose job throws: the lease is settled all the same.
+            let result = catch_unwind(AssertUnwindSafe(|| self.runner.run(lane, &leased)))
+                .unwrap_or_else(|payload| Err(JobError::Panicked(message(&*payload))));
+            *records = sink.into_records();
+            if result.is_err() {
+                records.truncate(mark);
+            }
+            result
+        });
         for component in self.written() {
             if result.is_err() {
                 // A job that failed may have written rows that it did not mark.

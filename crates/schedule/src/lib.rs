@@ -33,7 +33,7 @@ mod system;
 pub use context::{
     ColumnComponent, Columns, ColumnsMut, Context, Despawn, RangeContext, Res, ResMut, Setup, SystemQuery, Tick,
 };
-pub use error::{JobFailure, ScheduleError};
+pub use error::{JobFailure, PatchFailure, ScheduleError};
 pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};

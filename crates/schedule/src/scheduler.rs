@@ -13,9 +13,9 @@ use crate::{
     Mode, Plan, Stage, System,
     context::Tick,
     cost::Alarm,
-    error::{JobFailure, ScheduleError},
+    error::{JobFailure, PatchFailure, ScheduleError},
     executor::{Load, Positions, Segment, SegmentTimes},
-    merge::{Merged, merge},
+    merge::{Kept, Merged, merge},
     plan::Node,
     slot::{BufferIds, Frame, Slot, Slots},
     system::Conditions,
@@ -55,8 +55,10 @@ pub struct FrameReport {
     pub bytes_copied: u64,
     /// Rows despawned by despawn bits.
     pub despawned: u64,
-    /// Commands whose entity had gone.
+    /// Commands and patches whose entity had gone, or lacked the component.
     pub stale_commands: u64,
+    /// Patches that were not applied, stale ones among them. See [`Scheduler::take_refused_patches`].
+    pub refused_patches: u64,
     /// Calls of jobs that failed.
     pub failures: u64,
 }
@@ -102,7 +104,7 @@ pub struct Scheduler {
     started: Positions,
     done: Positions,
     doomed: Vec<Entity>,
-    failures: Vec<JobFailure>,
+    kept: Kept,
     alarm: Alarm,
 }
 
@@ -140,7 +142,7 @@ impl Scheduler {
             started: Positions::default(),
             done: Positions::default(),
             doomed: Vec::new(),
-            failures: Vec::new(),
+            kept: Kept::default(),
             alarm: Alarm::default(),
         })
     }
@@ -291,13 +293,14 @@ impl Scheduler {
         let stamp = self.timeline.begin();
         let merged = match &result {
             Ok(Ok(times)) if !times.recorded => Ok(Merged::default()),
-            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.failures),
+            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.kept),
         };
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let merged = merged?;
         self.timeline.end(0, Kind::Commit, self.names.commit, stamp, merged.despawned as u32, 0);
         report.despawned += merged.despawned;
         report.stale_commands += merged.stale_commands;
+        report.refused_patches += merged.refused_patches;
         report.failures += merged.failures;
         report.structural_ns += self.ns_since(began);
         Ok(())
@@ -336,7 +339,12 @@ impl Scheduler {
 
     /// Takes the failures of jobs since the last call, oldest first; at most 64 are kept.
     pub fn take_failures(&mut self) -> Vec<JobFailure> {
-        std::mem::take(&mut self.failures)
+        std::mem::take(&mut self.kept.failures)
+    }
+
+    /// Takes the patches that were not applied since the last call, oldest first; at most 64 are kept.
+    pub fn take_refused_patches(&mut self) -> Vec<PatchFailure> {
+        std::mem::take(&mut self.kept.patches)
     }
 
     /// Gives the world back, and stops the workers.

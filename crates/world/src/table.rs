@@ -49,6 +49,11 @@ pub(crate) struct FieldColumn {
     pub(crate) scalar: Scalar,
 }
 
+impl FieldColumn {
+    /// The entity index.
+    const INDEX: FieldColumn = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
+}
+
 /// Where a component is in a table's chunks.
 #[derive(Debug, Clone, Copy)]
 enum Location {
@@ -173,8 +178,12 @@ impl Table {
             is_tracked: false,
             locations: locations.into(),
             by_size: [1, 2, 4, 8].map(|size| {
-                let index = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
-                fields.iter().chain([&index]).filter(|field| field.scalar.size() == size).copied().collect()
+                fields
+                    .iter()
+                    .chain([&FieldColumn::INDEX])
+                    .filter(|field| field.scalar.size() == size)
+                    .copied()
+                    .collect()
             }),
             full_offsets: OnceLock::new(),
             fields: fields.into(),

@@ -496,7 +496,7 @@ impl Patcher {
         rows.clear();
         rows.extend(held.iter().map(|held| tables.row_of(entities.place_at(held.index))));
         if kind != PatchKind::Destroy {
-            let first = tables.move_rows(from, rows, to);
+            let first = tables.move_rows(from, rows, to, scratch);
             if kind == PatchKind::Add {
                 let plan = plans[component.0 as usize].as_ref().expect("an addition has a plan");
                 let table = tables.table(to);

@@ -1,14 +1,16 @@
 //! Rows that move together: column by column, so that what is known of two tables is looked up once a column and not
 //! once a row.
 //!
-//! Rows are counted from their table's first. Nothing here calls foreign code: opaque values move and are never dropped.
+//! Rows are counted from their table's first. Where each lies is worked out once, as its block and its number there: all
+//! chunks of a table are of one size, so a column starts at the same offset in each. Nothing here calls foreign code:
+//! opaque values move and are never dropped.
 
 use std::ops::Range;
 
-use peristyle_layout::chunk::CHUNK_ROWS;
+use peristyle_layout::chunk::{CHUNK_ROWS, column_offset};
 use peristyle_memory::bits;
 
-use super::{Chunk, FieldColumn, Location, Table, TableId, Tables};
+use super::{FieldColumn, Location, Table, TableId, Tables};
 use crate::entities::Place;
 
 /// Lists that are used again.
@@ -18,6 +20,23 @@ pub(crate) struct Scratch {
     tail: Vec<u64>,
     /// From which row a hole at which row is filled.
     fills: Vec<(u32, u32)>,
+    moves: Moves,
+}
+
+/// From where to where rows move.
+#[derive(Debug, Default)]
+struct Moves(Vec<(At, At)>);
+
+// SAFETY: the list is filled and emptied within one call, so addresses never go from one thread to another.
+unsafe impl Send for Moves {}
+// SAFETY: as above.
+unsafe impl Sync for Moves {}
+
+/// A row: its chunk's block, and its number there.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    block: *mut u8,
+    row: usize,
 }
 
 /// Where a row is in its chunk.
@@ -26,52 +45,31 @@ fn within(row: usize) -> usize {
     row % CHUNK_ROWS
 }
 
-/// Calls `f` for each run of pairs of rows that lie in one chunk each, with the positions of these.
-#[inline(always)]
-fn for_each_run<T>(
-    pairs: &[T],
-    rows: impl Fn(usize, &T) -> (usize, usize),
-    mut f: impl FnMut(Range<usize>, usize, usize),
-) {
-    let chunks = |number: usize| {
-        let (from, to) = rows(number, &pairs[number]);
-        (from / CHUNK_ROWS, to / CHUNK_ROWS)
-    };
-    let mut start = 0;
-    while start < pairs.len() {
-        let (from, to) = chunks(start);
-        let mut end = start + 1;
-        while end < pairs.len() && chunks(end) == (from, to) {
-            end += 1;
-        }
-        f(start..end, from, to);
-        start = end;
-    }
-}
-
-/// Copies elements of `size` bytes between columns.
+/// Copies elements of `size` bytes between columns that start at these offsets of their blocks.
 ///
 /// # Safety
-/// `pairs` gives elements of that size of both columns, and nobody else touches them. An element that is written is not
-/// read later.
-#[inline(always)]
-unsafe fn copy_elements(size: usize, from: *const u8, to: *mut u8, pairs: impl Iterator<Item = (usize, usize)>) {
+/// The rows are those of live chunks in which such columns start there, and nobody else touches them. What is written is
+/// not read.
+#[inline]
+unsafe fn copy_column(size: usize, from: usize, to: usize, moves: &[(At, At)]) {
     /// # Safety
     /// As above, for elements of `T`.
     #[inline(always)]
-    unsafe fn copy<T>(from: *const u8, to: *mut u8, pairs: impl Iterator<Item = (usize, usize)>) {
-        for (f, t) in pairs {
+    unsafe fn copy<T>(from: usize, to: usize, moves: &[(At, At)]) {
+        for (f, t) in moves {
+            let f = f.block.wrapping_add(from).cast::<T>().wrapping_add(f.row);
+            let t = t.block.wrapping_add(to).cast::<T>().wrapping_add(t.row);
             // SAFETY: the caller's duty.
-            unsafe { to.cast::<T>().add(t).write(from.cast::<T>().add(f).read()) };
+            unsafe { t.write(f.read()) };
         }
     }
     // SAFETY: the caller's duty; the size is one of the four that scalars have.
     unsafe {
         match size {
-            1 => copy::<u8>(from, to, pairs),
-            2 => copy::<u16>(from, to, pairs),
-            4 => copy::<u32>(from, to, pairs),
-            _ => copy::<u64>(from, to, pairs),
+            1 => copy::<u8>(from, to, moves),
+            2 => copy::<u16>(from, to, moves),
+            4 => copy::<u32>(from, to, moves),
+            _ => copy::<u64>(from, to, moves),
         }
     }
 }
@@ -107,16 +105,36 @@ impl Tables {
         capacity - table.rows
     }
 
+    /// The capacity of a table's chunks; there is one.
+    fn capacity(&self, table: &Table) -> usize {
+        self.chunk_at(table, 0).capacity
+    }
+
+    #[inline(always)]
+    fn at(&self, table: &Table, row: usize) -> At {
+        At { block: self.chunk_at(table, row / CHUNK_ROWS).ptr(), row: within(row) }
+    }
+
     /// Appends copies of `rows` of a table to another, which has room, as [`Tables::move_row`] does row by row: pending
     /// bits go along, and components that only the new table has count as added and are the caller's to write. Gives the
     /// first new row. The old rows are the caller's to remove.
-    pub(crate) fn move_rows(&mut self, from: TableId, rows: &[u32], to: TableId) -> usize {
+    pub(crate) fn move_rows(&mut self, from: TableId, rows: &[u32], to: TableId, scratch: &mut Scratch) -> usize {
         debug_assert!(from != to && self.room(to) >= rows.len());
         let first = self.table(to).rows;
         self.tables[to.0 as usize].rows += rows.len();
         let (source, target) = (self.table(from), self.table(to));
-        let pair = |number: usize, row: &u32| (*row as usize, first + number);
-        let within_chunks = |run: Range<usize>| run.map(|n| (within(rows[n] as usize), within(first + n)));
+        let pairs = || rows.iter().zip(first..).map(|(from, to)| (*from as usize, to));
+        let moves = &mut scratch.moves.0;
+        moves.extend(pairs().map(|(from, to)| (self.at(source, from), self.at(target, to))));
+        let (f_capacity, t_capacity) = (self.capacity(source), self.capacity(target));
+        let copy = |f: &FieldColumn, t: &FieldColumn, moves: &[(At, At)]| {
+            let f_at = column_offset(f_capacity, f.row_bytes_before, f.columns_before);
+            let t_at = column_offset(t_capacity, t.row_bytes_before, t.columns_before);
+            // SAFETY: the columns' offsets in chunks of these capacities; the rows are below them, in different tables, and
+            // `self` is borrowed mutably.
+            unsafe { copy_column(f.scalar.size(), f_at, t_at, moves) };
+        };
+        copy(&FieldColumn::INDEX, &FieldColumn::INDEX, moves);
         for (to_column, component) in target.components.iter().enumerate() {
             let Some(from_column) = source.column(*component) else {
                 for track in &target.tracks[to_column] {
@@ -124,41 +142,31 @@ impl Tables {
                 }
                 continue;
             };
-            for_each_run(rows, pair, |run, f, t| {
-                let (f_chunk, t_chunk) = (self.chunk_at(source, f), self.chunk_at(target, t));
-                match (source.locations[from_column], target.locations[to_column]) {
-                    (Location::Columnar { .. }, Location::Columnar { .. }) => {
-                        for (f, t) in source.fields(from_column).iter().zip(target.fields(to_column)) {
-                            let (f_at, t_at) = (source.element(f_chunk, f, 0), target.element(t_chunk, t, 0));
-                            // SAFETY: the rows are below their chunks' capacities, in different tables, and `self` is
-                            // borrowed mutably.
-                            unsafe { copy_elements(f.scalar.size(), f_at, t_at, within_chunks(run.clone())) };
-                        }
-                    }
-                    (Location::Opaque(f), Location::Opaque(t)) => {
-                        for (f_row, t_row) in within_chunks(run) {
-                            let to = &t_chunk.opaque[t as usize];
-                            // SAFETY: the old row's value moves into the new row, which holds none.
-                            unsafe { f_chunk.opaque[f as usize].move_values(f_row, to, t_row, 1) };
-                        }
-                    }
-                    _ => unreachable!("a component is columnar or opaque in every table"),
+            match (source.locations[from_column], target.locations[to_column]) {
+                (Location::Columnar { .. }, Location::Columnar { .. }) => {
+                    let fields = source.fields(from_column).iter().zip(target.fields(to_column));
+                    fields.for_each(|(f, t)| copy(f, t, moves));
                 }
-            });
+                (Location::Opaque(f), Location::Opaque(t)) => {
+                    for (f_row, t_row) in pairs() {
+                        let from = &self.chunk_at(source, f_row / CHUNK_ROWS).opaque[f as usize];
+                        let to = &self.chunk_at(target, t_row / CHUNK_ROWS).opaque[t as usize];
+                        // SAFETY: the old row's value moves into the new row, which holds none.
+                        unsafe { from.move_values(within(f_row), to, within(t_row), 1) };
+                    }
+                }
+                _ => unreachable!("a component is columnar or opaque in every table"),
+            }
             for track in &target.tracks[to_column] {
                 let Some(pending) = source.track(from_column, track.subscription.id) else { continue };
-                for (number, row) in rows.iter().enumerate() {
-                    if pending.get(*row as usize / CHUNK_ROWS, within(*row as usize)) {
-                        track.set((first + number) / CHUNK_ROWS, within(first + number));
+                for (f_row, t_row) in pairs() {
+                    if pending.get(f_row / CHUNK_ROWS, within(f_row)) {
+                        track.set(t_row / CHUNK_ROWS, within(t_row));
                     }
                 }
             }
         }
-        for_each_run(rows, pair, |run, f, t| {
-            let (f_at, t_at) = (self.chunk_at(source, f).eids().cast(), self.chunk_at(target, t).eids().cast());
-            // SAFETY: as above, for the entity indices.
-            unsafe { copy_elements(size_of::<u32>(), f_at, t_at, within_chunks(run)) };
-        });
+        moves.clear();
         first
     }
 
@@ -171,7 +179,7 @@ impl Tables {
         scratch: &mut Scratch,
         mut moved: impl FnMut(u32, Place),
     ) {
-        let Scratch { tail, fills } = scratch;
+        let Scratch { tail, fills, moves: Moves(moves) } = scratch;
         let table = &mut self.tables[id.0 as usize];
         let old_rows = table.rows;
         table.rows -= rows.len();
@@ -183,32 +191,31 @@ impl Tables {
         fills.clear();
         fills.extend(stay.zip(rows.iter().copied().filter(|row| (*row as usize) < left)));
         let table = self.table(id);
-        let pair = |_: usize, fill: &(u32, u32)| (fill.0 as usize, fill.1 as usize);
-        for_each_run(fills, pair, |run, f, t| {
-            let (f_chunk, t_chunk): (&Chunk, &Chunk) = (self.chunk_at(table, f), self.chunk_at(table, t));
-            let rows = || fills[run.clone()].iter().map(|(f, t)| (within(*f as usize), within(*t as usize)));
-            for column in table.all_columns() {
-                let (f_at, t_at) = (table.element(f_chunk, column, 0), table.element(t_chunk, column, 0));
-                // SAFETY: rows of this table, of which those read are the last and those written are not; `self` is borrowed
-                // mutably.
-                unsafe { copy_elements(column.scalar.size(), f_at, t_at, rows()) };
+        let pairs = || fills.iter().map(|(from, to)| (*from as usize, *to as usize));
+        moves.extend(pairs().map(|(from, to)| (self.at(table, from), self.at(table, to))));
+        let capacity = self.capacity(table);
+        for column in table.all_columns() {
+            let at = column_offset(capacity, column.row_bytes_before, column.columns_before);
+            // SAFETY: the column's offset in chunks of this capacity; rows below it, of which those read are the last and
+            // those written are not; `self` is borrowed mutably.
+            unsafe { copy_column(column.scalar.size(), at, at, moves) };
+        }
+        for opaque in 0..table.opaque.len() {
+            for (f_row, t_row) in pairs() {
+                let from = &self.chunk_at(table, f_row / CHUNK_ROWS).opaque[opaque];
+                let to = &self.chunk_at(table, t_row / CHUNK_ROWS).opaque[opaque];
+                // SAFETY: the last row's value moves into the hole, whose value is gone.
+                unsafe { from.move_values(within(f_row), to, within(t_row), 1) };
             }
-            for (from, to) in f_chunk.opaque.iter().zip(&t_chunk.opaque) {
-                for (f_row, t_row) in rows() {
-                    // SAFETY: the last row's value moves into the hole, whose value is gone.
-                    unsafe { from.move_values(f_row, to, t_row, 1) };
-                }
-            }
-            for (_, t_row) in rows() {
-                // SAFETY: the row is in use, and so has its index.
-                let index = unsafe { t_chunk.eids().add(t_row).read() };
-                moved(index, Place { chunk: table.chunk_id(t), row: t_row as u32 });
-            }
-        });
+        }
+        for ((_, to), (_, row)) in moves.drain(..).zip(pairs()) {
+            // SAFETY: the index is the block's first column; the row is in use, and so has one.
+            let index = unsafe { to.block.cast::<u32>().add(to.row).read() };
+            moved(index, Place { chunk: table.chunk_id(row / CHUNK_ROWS), row: to.row as u32 });
+        }
         if table.is_tracked {
             for track in table.tracks.iter().flatten() {
-                for &(from, to) in fills.iter() {
-                    let (from, to) = (from as usize, to as usize);
+                for (from, to) in pairs() {
                     if track.get(from / CHUNK_ROWS, within(from)) {
                         track.set(to / CHUNK_ROWS, within(to));
                     } else {

@@ -19,14 +19,14 @@ use mozjs::jsapi::{Heap, JSObject, JSTracer, PromiseState};
 use mozjs::jsval::{DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
-use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane};
+use peristyle_jobs::{Access, Extra, JobCall, JobError, JobRunner, JobShape, Lane};
 use peristyle_layout::Field;
 
 use crate::AgentError;
 use crate::agent::{Agent, Failure, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
 use crate::cluster::Handle;
 use crate::lend::Loan;
-use crate::{modules, source};
+use crate::{modules, patches, source};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
 ///
@@ -124,15 +124,18 @@ struct ParsedExtra {
 pub(crate) struct BoundRoots {
     invoke: Heap<JSVal>,
     extra: Heap<JSVal>,
+    /// See [`patches::take`]; undefined until it is needed.
+    encoder: Heap<JSVal>,
 }
 
-// SAFETY: both values are traced.
+// SAFETY: all values are traced.
 unsafe impl Trace for BoundRoots {
     unsafe fn trace(&self, tracer: *mut JSTracer) {
         // SAFETY: the engine's tracer, handed on.
         unsafe {
             self.invoke.trace(tracer);
             self.extra.trace(tracer);
+            self.encoder.trace(tracer);
         }
     }
 }
@@ -230,7 +233,12 @@ unsafe fn bind<'a>(
         if !ja::Call(raw, nothing, binder.handle().into(), &arguments, invoke.handle_mut().into()) {
             return Err(take_failure(cx, roots).into());
         }
-        let invoke_root = RootedTraceableBox::new(BoundRoots { invoke: Heap::default(), extra: Heap::default() });
+        let invoke_root = RootedTraceableBox::new(BoundRoots {
+            invoke: Heap::default(),
+            extra: Heap::default(),
+            encoder: Heap::default(),
+        });
+        invoke_root.encoder.set(UndefinedValue());
         invoke_root.invoke.set(invoke.get());
         invoke_root
     };
@@ -349,7 +357,10 @@ impl Bound {
                 _ => {}
             }
             match result {
-                Ok(()) => finish(cx, roots, &mut value),
+                Ok(()) => match finish(cx, roots, &mut value) {
+                    Ok(()) => patches::take(cx, roots, &self.roots.encoder, call, &mut value),
+                    failed => failed,
+                },
                 failed => failed,
             }
         };
@@ -365,7 +376,7 @@ impl Bound {
     }
 }
 
-/// Looks at what the handler returned, once nothing is left to run.
+/// Looks at what the handler returned, once nothing is left to run; `value` becomes what a promise was fulfilled with.
 ///
 /// # Safety
 /// The agent is entered and the context in its realm.
@@ -398,19 +409,6 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
             glue::JS_GetPromiseResult(object.handle().into(), value.handle_mut().into());
             return Err(roots.rejection(cx, value.handle()));
         }
-        if value.is_object() {
-            let mut array = false;
-            let mut length = 0;
-            object.set(value.to_object());
-            if ja::IsArrayObject1(raw, object.handle().into(), &mut array)
-                && array
-                && ja::GetArrayLength(raw, object.handle().into(), &mut length)
-                && length > 0
-            {
-                return error(format!("handle returned {length} patches, which are not supported yet: write in place"));
-            }
-            ja::JS_ClearPendingException(raw);
-        }
     }
     Ok(())
 }
@@ -422,11 +420,19 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 fn binder_source(shape: &JobShape) -> String {
     let mut script = Binder::default();
     let (mut names, mut numbers, mut resources) = (String::new(), String::new(), String::new());
+    let (mut lists, mut writes) = (String::new(), String::new());
     for (at, component) in shape.components.iter().enumerate() {
         script.fields(&format!("f{at}"), &component.fields);
         script.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
         names += &format!(" [{}]: c{at},", quoted(&component.name));
         numbers += &format!(" {}: c{at},", component.id);
+        let list =
+            format!("lists[{at}] ?? (lists[{at}] = ({})())", patches::values_of(&format!("f{at}"), &component.fields));
+        lists += &format!(" get [{}]() {{ return {list}; }},", component.id);
+        lists += &format!(" get [{}]() {{ return this[{}]; }},", quoted(&component.name), component.id);
+        if component.access == Access::Write {
+            writes += &format!("{}, ", component.id);
+        }
     }
     for at in 0..shape.components.len() {
         script.put(&format!("c{at}.changed"));
@@ -456,10 +462,30 @@ fn binder_source(shape: &JobShape) -> String {
     entity,
   }};
   fix(snap, ["shared", "comps", "res", "entity"]);
+  let handles, lists = [];
+  const cols = freeze({{{lists} }}), writes = freeze([{writes}]);
+  const takeHandles = () => {{
+    const list = new Array(snap.rows);
+    for (let i = 0; i < list.length; i++) list[i] = entity(i);
+    return list;
+  }};
+  // The lists of the older contract are made when a job asks for them.
+  class Input {{
+    constructor(dt, time, extra) {{
+      this.snap = snap;
+      this.dt = dt;
+      this.time = time;
+      this.extra = extra;
+    }}
+    get eids() {{ return handles ?? (handles = takeHandles()); }}
+    get cols() {{ return cols; }}
+    get writes() {{ return writes; }}
+  }}
   return function invoke(rows, dt, time, extra{parameters}) {{
-    eids = undefined;
+    eids = handles = undefined;
+    if (lists.length > 0) lists = [];
     snap.rows = rows;
-{puts}    return handle({{ snap, dt, time, extra }});
+{puts}    return handle(new Input(dt, time, extra));
   }};
 }})"#
     )
@@ -496,7 +522,7 @@ impl Binder {
 }
 
 /// A JavaScript string literal.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
         match character {

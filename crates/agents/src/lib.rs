@@ -73,6 +73,7 @@ mod host;
 mod job;
 mod lend;
 mod modules;
+mod patches;
 mod source;
 
 pub use cluster::{Cluster, Limits};

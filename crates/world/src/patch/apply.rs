@@ -149,18 +149,34 @@ impl Patcher {
         index: &mut usize,
         report: &mut PatchReport,
     ) {
-        let mut offset = range.start;
+        let (mut offset, mut number, mut usual) = (range.start, *index, 0);
         while offset < range.end {
-            let Some((record, next)) = source.records.record_at(offset) else { return };
+            let Some((record, next)) = source.records.record_at(offset) else { break };
             if self.try_usual(world, source, &record, offset) {
-                report.applied += 1;
+                usual += 1;
             } else {
-                let result = self.record(world, source, &record, offset);
-                report.count(source.buffer, *index, result);
+                self.unusual(world, source, &record, offset, number, report);
             }
-            *index += 1;
+            number += 1;
             offset = next;
         }
+        report.applied += usual;
+        *index = number;
+    }
+
+    // Not inlined: what is rare would take registers from what is not.
+    #[inline(never)]
+    fn unusual(
+        &mut self,
+        world: &mut World,
+        source: &Source<'_>,
+        record: &PatchRecord<'_>,
+        offset: usize,
+        number: usize,
+        report: &mut PatchReport,
+    ) {
+        let result = self.record(world, source, record, offset);
+        report.count(source.buffer, number, result);
     }
 
     /// Applies a patch if it is as most are: a value that is there is written, or a row joins a bin that there is. False if
@@ -191,15 +207,15 @@ impl Patcher {
                 return false;
             }
         }
-        let (last, component) = (self.last[kind as usize], ComponentId(record.component));
         // No chunk has the number of an entity without a row.
         let Some(chunk) = world.tables.get_chunk(place.chunk) else { return false };
+        let (last, component) = (self.last[kind as usize], ComponentId(record.component));
         let is_same = |bin: &Bin| (bin.kind, bin.component, bin.from) == (kind, component, chunk.table);
-        if last >= self.used || !is_same(&self.bins[last]) || self.bins[last].room == 0 {
-            return false;
-        }
-        self.bins[last].room -= 1;
-        self.hold(world, last, entity, offset + HEADER_BYTES);
+        let bins = &mut self.bins[..self.used];
+        let bin = if bins.get(last).is_some_and(is_same) { Some(last) } else { bins.iter().position(is_same) };
+        let Some(bin) = bin.filter(|bin| bins[*bin].room > 0) else { return false };
+        bins[bin].room -= 1;
+        self.hold(world, bin, entity, offset + HEADER_BYTES);
         true
     }
 

@@ -31,8 +31,10 @@ use crate::{
 
 /// Bins at once; more kinds of moves than this empty them. Each patch looks for its bin among these.
 const BINS_MAX: usize = 32;
-/// Moves below which rows go one by one: looking up two tables for a group costs as much as some rows.
+/// Moves below which rows go one by one, for looking up two tables costs as much as some rows; and so many more for each
+/// [`CHUNKS_PER_ROW`] chunks whose blocks are looked up.
 const GROUP_MIN: usize = 4;
+const CHUNKS_PER_ROW: usize = 8;
 
 /// Records, and what is known of the handles in them.
 #[derive(Clone, Copy)]
@@ -471,7 +473,8 @@ impl Patcher {
     fn flush_bins(&mut self, world: &mut World, source: &Source<'_>) {
         for number in 0..self.used {
             let held = std::mem::take(&mut self.bins[number].held);
-            if held.len() < GROUP_MIN {
+            let chunks = world.tables.table(self.bins[number].from).chunk_count();
+            if held.len() < GROUP_MIN + chunks / CHUNKS_PER_ROW {
                 held.iter().for_each(|held| self.move_one(world, source, number, *held));
             } else {
                 self.move_group(world, source, number, &held);

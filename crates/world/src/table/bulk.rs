@@ -1,9 +1,9 @@
 //! Rows that move together: column by column, so that what is known of two tables is looked up once a column and not
 //! once a row.
 //!
-//! Rows are counted from their table's first. Where each lies is worked out once, as its block and its number there: all
-//! chunks of a table are of one size, so a column starts at the same offset in each. Nothing here calls foreign code:
-//! opaque values move and are never dropped.
+//! Rows are counted from their table's first. Where a table's blocks lie is looked up once a group: all its chunks are of
+//! one size, so a column starts at the same offset in each, and a list of rows is all that is read again for each column.
+//! Nothing here calls foreign code: opaque values move and are never dropped.
 
 use std::ops::Range;
 
@@ -20,23 +20,25 @@ pub(crate) struct Scratch {
     tail: Vec<u64>,
     /// From which row a hole at which row is filled.
     fills: Vec<(u32, u32)>,
-    moves: Moves,
+    from: Blocks,
+    to: Blocks,
 }
 
-/// From where to where rows move.
+/// The blocks of a table's chunks, in order.
 #[derive(Debug, Default)]
-struct Moves(Vec<(At, At)>);
+struct Blocks(Vec<*mut u8>);
 
 // SAFETY: the list is filled and emptied within one call, so addresses never go from one thread to another.
-unsafe impl Send for Moves {}
+unsafe impl Send for Blocks {}
 // SAFETY: as above.
-unsafe impl Sync for Moves {}
+unsafe impl Sync for Blocks {}
 
-/// A row: its chunk's block, and its number there.
-#[derive(Debug, Clone, Copy)]
-struct At {
-    block: *mut u8,
-    row: usize,
+impl Blocks {
+    /// An element of a column that starts at byte `at` of each block.
+    #[inline(always)]
+    fn element<T>(&self, at: usize, row: usize) -> *mut T {
+        self.0[row / CHUNK_ROWS].wrapping_add(at).cast::<T>().wrapping_add(within(row))
+    }
 }
 
 /// Where a row is in its chunk.
@@ -45,31 +47,34 @@ fn within(row: usize) -> usize {
     row % CHUNK_ROWS
 }
 
-/// Copies elements of `size` bytes between columns that start at these offsets of their blocks.
+/// Copies elements of `size` bytes between columns that start at these bytes of their blocks.
 ///
 /// # Safety
-/// The rows are those of live chunks in which such columns start there, and nobody else touches them. What is written is
-/// not read.
+/// The blocks are those of live chunks in which such columns start there; they have the rows, and nobody else touches
+/// these. What is written is not read.
 #[inline]
-unsafe fn copy_column(size: usize, from: usize, to: usize, moves: &[(At, At)]) {
+unsafe fn copy_column(
+    size: usize,
+    from: (&Blocks, usize),
+    to: (&Blocks, usize),
+    rows: impl Iterator<Item = (usize, usize)>,
+) {
     /// # Safety
     /// As above, for elements of `T`.
     #[inline(always)]
-    unsafe fn copy<T>(from: usize, to: usize, moves: &[(At, At)]) {
-        for (f, t) in moves {
-            let f = f.block.wrapping_add(from).cast::<T>().wrapping_add(f.row);
-            let t = t.block.wrapping_add(to).cast::<T>().wrapping_add(t.row);
+    unsafe fn copy<T>(from: (&Blocks, usize), to: (&Blocks, usize), rows: impl Iterator<Item = (usize, usize)>) {
+        for (f, t) in rows {
             // SAFETY: the caller's duty.
-            unsafe { t.write(f.read()) };
+            unsafe { to.0.element::<T>(to.1, t).write(from.0.element::<T>(from.1, f).read()) };
         }
     }
     // SAFETY: the caller's duty; the size is one of the four that scalars have.
     unsafe {
         match size {
-            1 => copy::<u8>(from, to, moves),
-            2 => copy::<u16>(from, to, moves),
-            4 => copy::<u32>(from, to, moves),
-            _ => copy::<u64>(from, to, moves),
+            1 => copy::<u8>(from, to, rows),
+            2 => copy::<u16>(from, to, rows),
+            4 => copy::<u32>(from, to, rows),
+            _ => copy::<u64>(from, to, rows),
         }
     }
 }
@@ -110,9 +115,9 @@ impl Tables {
         self.chunk_at(table, 0).capacity
     }
 
-    #[inline(always)]
-    fn at(&self, table: &Table, row: usize) -> At {
-        At { block: self.chunk_at(table, row / CHUNK_ROWS).ptr(), row: within(row) }
+    fn blocks(&self, table: &Table, out: &mut Blocks) {
+        out.0.clear();
+        out.0.extend(table.chunks.iter().map(|chunk| self.chunk(*chunk).ptr()));
     }
 
     /// Appends copies of `rows` of a table to another, which has room, as [`Tables::move_row`] does row by row: pending
@@ -124,17 +129,18 @@ impl Tables {
         self.tables[to.0 as usize].rows += rows.len();
         let (source, target) = (self.table(from), self.table(to));
         let pairs = || rows.iter().zip(first..).map(|(from, to)| (*from as usize, to));
-        let moves = &mut scratch.moves.0;
-        moves.extend(pairs().map(|(from, to)| (self.at(source, from), self.at(target, to))));
+        let Scratch { from: f_blocks, to: t_blocks, .. } = scratch;
+        self.blocks(source, f_blocks);
+        self.blocks(target, t_blocks);
         let (f_capacity, t_capacity) = (self.capacity(source), self.capacity(target));
-        let copy = |f: &FieldColumn, t: &FieldColumn, moves: &[(At, At)]| {
+        let copy = |f: &FieldColumn, t: &FieldColumn| {
             let f_at = column_offset(f_capacity, f.row_bytes_before, f.columns_before);
             let t_at = column_offset(t_capacity, t.row_bytes_before, t.columns_before);
             // SAFETY: the columns' offsets in chunks of these capacities; the rows are below them, in different tables, and
             // `self` is borrowed mutably.
-            unsafe { copy_column(f.scalar.size(), f_at, t_at, moves) };
+            unsafe { copy_column(f.scalar.size(), (f_blocks, f_at), (t_blocks, t_at), pairs()) };
         };
-        copy(&FieldColumn::INDEX, &FieldColumn::INDEX, moves);
+        copy(&FieldColumn::INDEX, &FieldColumn::INDEX);
         for (to_column, component) in target.components.iter().enumerate() {
             let Some(from_column) = source.column(*component) else {
                 for track in &target.tracks[to_column] {
@@ -145,7 +151,7 @@ impl Tables {
             match (source.locations[from_column], target.locations[to_column]) {
                 (Location::Columnar { .. }, Location::Columnar { .. }) => {
                     let fields = source.fields(from_column).iter().zip(target.fields(to_column));
-                    fields.for_each(|(f, t)| copy(f, t, moves));
+                    fields.for_each(|(f, t)| copy(f, t));
                 }
                 (Location::Opaque(f), Location::Opaque(t)) => {
                     for (f_row, t_row) in pairs() {
@@ -166,7 +172,8 @@ impl Tables {
                 }
             }
         }
-        moves.clear();
+        f_blocks.0.clear();
+        t_blocks.0.clear();
         first
     }
 
@@ -179,7 +186,7 @@ impl Tables {
         scratch: &mut Scratch,
         mut moved: impl FnMut(u32, Place),
     ) {
-        let Scratch { tail, fills, moves: Moves(moves) } = scratch;
+        let Scratch { tail, fills, from: blocks, .. } = scratch;
         let table = &mut self.tables[id.0 as usize];
         let old_rows = table.rows;
         table.rows -= rows.len();
@@ -192,13 +199,13 @@ impl Tables {
         fills.extend(stay.zip(rows.iter().copied().filter(|row| (*row as usize) < left)));
         let table = self.table(id);
         let pairs = || fills.iter().map(|(from, to)| (*from as usize, *to as usize));
-        moves.extend(pairs().map(|(from, to)| (self.at(table, from), self.at(table, to))));
+        self.blocks(table, blocks);
         let capacity = self.capacity(table);
         for column in table.all_columns() {
             let at = column_offset(capacity, column.row_bytes_before, column.columns_before);
             // SAFETY: the column's offset in chunks of this capacity; rows below it, of which those read are the last and
             // those written are not; `self` is borrowed mutably.
-            unsafe { copy_column(column.scalar.size(), at, at, moves) };
+            unsafe { copy_column(column.scalar.size(), (blocks, at), (blocks, at), pairs()) };
         }
         for opaque in 0..table.opaque.len() {
             for (f_row, t_row) in pairs() {
@@ -208,11 +215,12 @@ impl Tables {
                 unsafe { from.move_values(within(f_row), to, within(t_row), 1) };
             }
         }
-        for ((_, to), (_, row)) in moves.drain(..).zip(pairs()) {
+        for (_, row) in pairs() {
             // SAFETY: the index is the block's first column; the row is in use, and so has one.
-            let index = unsafe { to.block.cast::<u32>().add(to.row).read() };
-            moved(index, Place { chunk: table.chunk_id(row / CHUNK_ROWS), row: to.row as u32 });
+            let index = unsafe { blocks.element::<u32>(0, row).read() };
+            moved(index, Place { chunk: table.chunk_id(row / CHUNK_ROWS), row: within(row) as u32 });
         }
+        blocks.0.clear();
         if table.is_tracked {
             for track in table.tracks.iter().flatten() {
                 for (from, to) in pairs() {

@@ -119,8 +119,7 @@ fn what_was_not_declared_fails_the_call_and_none_of_its_patches_counts() {
     ];
     for (kind, component, expected) in cases {
         let mut scheduler = one_job(10, |world| {
-            (world.register::<A>(), world.register::<B>(), world.register::<C>());
-            world.query::<(Entity, &A)>().for_each(world, |_| {});
+            assert_eq!((world.register::<B>().index(), world.register::<C>().index()), (1, 2));
             let entities: Vec<Entity> = state(world).1;
             for entity in entities {
                 world.insert(entity, B { x: 0.0, y: 0.0 }).unwrap();

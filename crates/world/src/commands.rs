@@ -292,8 +292,14 @@ impl World {
         }
         let mut patcher = std::mem::take(&mut self.patcher);
         let mut report = PatchReport::default();
-        for buffer in &mut buffers {
-            self.merge_one(buffer, &mut mapping, &mut patcher, &mut merged, &mut report);
+        // Taken out, for what one buffer holds back may be carried out while another is read.
+        let records: Vec<PatchBuffer> = buffers.iter_mut().map(|buffer| std::mem::take(&mut buffer.patches)).collect();
+        for (current, buffer) in buffers.iter_mut().enumerate() {
+            self.merge_one(buffer, (&records, current), &mut mapping, &mut patcher, &mut merged, &mut report);
+        }
+        patcher.flush(self, &Source { all: &records, current: 0, mapping: None, buffer: 0 });
+        for (buffer, patches) in buffers.iter_mut().zip(records) {
+            buffer.patches = patches;
             buffer.clear();
         }
         self.patcher = patcher;
@@ -309,16 +315,16 @@ impl World {
     fn merge_one(
         &mut self,
         buffer: &mut CommandBuffer,
+        (all, current): (&[PatchBuffer], usize),
         mapping: &mut Mapping,
         patcher: &mut Patcher,
         merged: &mut Merged,
         report: &mut PatchReport,
     ) {
-        let CommandBuffer { id, commands, patches, lists, .. } = buffer;
-        let records = &*patches;
+        let CommandBuffer { id, commands, lists, .. } = buffer;
         let mut patch = 0;
         for command in commands.drain(..) {
-            let source = Source { records, mapping: Some(mapping), buffer: *id };
+            let source = Source { all, current, mapping: Some(mapping), buffer: *id };
             let done = match command {
                 Command::Patches(range) => {
                     patcher.apply(self, &source, range, &mut patch, report);
@@ -345,7 +351,6 @@ impl World {
                 Err(error) => merged.errors.push(error),
             }
         }
-        patcher.flush(self, &Source { records, mapping: Some(mapping), buffer: *id });
     }
 
     /// Carries out a command that is no patch.

@@ -39,14 +39,24 @@ const CHUNKS_PER_ROW: usize = 8;
 /// Records, and what is known of the handles in them.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) records: &'a PatchBuffer,
+    /// The records of all buffers that are applied together: bins outlive the borders between buffers, which depend on how
+    /// work was divided.
+    pub(crate) all: &'a [PatchBuffer],
+    /// Which of them is applied now.
+    pub(crate) current: usize,
     /// Provisional handles of this merge.
     pub(crate) mapping: Option<&'a Mapping>,
     /// The number of the command buffer.
     pub(crate) buffer: u32,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The records that are applied now.
+    #[inline(always)]
+    fn records(&self) -> &'a PatchBuffer {
+        &self.all[self.current]
+    }
+
     #[inline]
     fn resolve(&self, entity: Entity) -> Entity {
         self.mapping.map_or(entity, |mapping| mapping.resolve(entity))
@@ -76,8 +86,17 @@ impl Change {
 #[derive(Debug, Clone, Copy)]
 struct Held {
     index: u32,
-    /// Where its value lies in the source.
+    /// Where its value lies: which records, and the byte there.
+    source: u32,
     value: usize,
+}
+
+impl Held {
+    /// Some bytes of its value.
+    #[inline(always)]
+    fn value<'a>(self, source: &Source<'a>, at: usize, bytes: usize) -> &'a [u8] {
+        &source.all[self.source as usize].bytes()[self.value + at..][..bytes]
+    }
 }
 
 /// Changes of one kind and component for entities of one table.
@@ -151,9 +170,10 @@ impl Patcher {
         index: &mut usize,
         report: &mut PatchReport,
     ) {
+        let records = source.records();
         let (mut offset, mut number, mut usual) = (range.start, *index, 0);
         while offset < range.end {
-            let Some((record, next)) = source.records.record_at(offset) else { break };
+            let Some((record, next)) = records.record_at(offset) else { break };
             if self.try_usual(world, source, &record, offset) {
                 usual += 1;
             } else {
@@ -217,7 +237,7 @@ impl Patcher {
         let bin = if bins.get(last).is_some_and(is_same) { Some(last) } else { bins.iter().position(is_same) };
         let Some(bin) = bin.filter(|bin| bins[*bin].room > 0) else { return false };
         bins[bin].room -= 1;
-        self.hold(world, bin, entity, offset + HEADER_BYTES);
+        self.hold(world, source, bin, entity, offset + HEADER_BYTES);
         true
     }
 
@@ -334,13 +354,13 @@ impl Patcher {
             self.flush(world, source);
             return self.alone(world, source, entity, change);
         };
-        self.hold(world, bin, entity, if let Change::Add(_, value) = change { value } else { 0 });
+        self.hold(world, source, bin, entity, if let Change::Add(_, value) = change { value } else { 0 });
         Ok(())
     }
 
     /// Puts an entity into a bin with room, and does what others can see of it.
     #[inline(always)]
-    fn hold(&mut self, world: &mut World, bin: usize, entity: Entity, value: usize) {
+    fn hold(&mut self, world: &mut World, source: &Source<'_>, bin: usize, entity: Entity, value: usize) {
         let index = entity.index();
         let (word, bit) = (index as usize / bits::WORD, index as usize % bits::WORD);
         if self.held.len() <= word {
@@ -348,7 +368,7 @@ impl Patcher {
         }
         self.held[word] |= 1 << bit;
         let Bin { kind, component, from, held, .. } = &mut self.bins[bin];
-        held.push(Held { index, value });
+        held.push(Held { index, source: source.current as u32, value });
         if *kind == PatchKind::Destroy {
             self.destroyed.push(entity);
         }
@@ -454,7 +474,7 @@ impl Patcher {
         match change {
             Change::Add(component, value) => {
                 let plan = self.plans[component.0 as usize].as_ref().expect("an addition has a plan");
-                let value = &source.records.bytes()[value..][..plan.bytes];
+                let value = &source.records().bytes()[value..][..plan.bytes];
                 world.put(entity, PackedAddition { plan, value })
             }
             Change::Remove(component) => world.remove_id(entity, component),
@@ -462,7 +482,7 @@ impl Patcher {
         }
     }
 
-    /// Empties the bins. `source` is the one that they were filled from.
+    /// Empties the bins. `source` has the records that they were filled from.
     #[inline]
     pub(crate) fn flush(&mut self, world: &mut World, source: &Source<'_>) {
         if self.used > 0 {
@@ -501,7 +521,7 @@ impl Patcher {
         let place = world.move_to(held.index, from, to);
         if kind == PatchKind::Add {
             let plan = self.plans[component.0 as usize].as_ref().expect("an addition has a plan");
-            let addition = PackedAddition { plan, value: &source.records.bytes()[held.value..][..plan.bytes] };
+            let addition = PackedAddition { plan, value: held.value(source, 0, plan.bytes) };
             // SAFETY: the row is new, its table has the component, and the world is borrowed mutably.
             unsafe { addition.write(world, place) };
         }
@@ -528,7 +548,7 @@ impl Patcher {
                     for field in &plan.fields {
                         let to = field.start(base);
                         for (row, held) in (start..).zip(run) {
-                            let from = source.records.bytes()[held.value + field.at..][..field.size].as_ptr();
+                            let from = held.value(source, field.at, field.size).as_ptr();
                             // SAFETY: the value lies in the source; the row is new, below the chunk's capacity, and the
                             // world is borrowed mutably.
                             unsafe { copy_value(from, to.wrapping_add(row * field.size), field.size) };

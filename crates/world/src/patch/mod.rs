@@ -290,7 +290,7 @@ impl World {
     pub fn apply_patches(&mut self, patches: &PatchBuffer) -> PatchReport {
         let mut report = PatchReport::default();
         let mut patcher = std::mem::take(&mut self.patcher);
-        let source = Source { records: patches, mapping: None, buffer: 0 };
+        let source = Source { all: std::slice::from_ref(patches), current: 0, mapping: None, buffer: 0 };
         patcher.apply(self, &source, 0..patches.bytes().len(), &mut 0, &mut report);
         patcher.flush(self, &source);
         self.patcher = patcher;

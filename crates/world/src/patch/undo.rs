@@ -130,7 +130,7 @@ impl World {
     /// would replace or take such a value is applied all the same.
     pub fn apply_patches_keeping(&mut self, patches: &PatchBuffer, undo: &mut Undo) -> PatchReport {
         let (mut report, mut patcher) = (PatchReport::default(), std::mem::take(&mut self.patcher));
-        let source = Source { records: patches, mapping: None, buffer: 0 };
+        let source = Source { all: std::slice::from_ref(patches), current: 0, mapping: None, buffer: 0 };
         let (mut offset, mut index) = (0, 0);
         while let Some((record, next)) = patches.record_at(offset) {
             let (gaps, applied) = (undo.gaps.len(), report.applied);

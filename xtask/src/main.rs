@@ -133,6 +133,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("where systems run", "placement"),
         own("lent columns against shared ones", "shared"),
         own("WebAssembly kernels against native loops", "kernel"),
+        own("patches", "patches"),
     ];
     choose(all, names)
 }

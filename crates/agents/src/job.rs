@@ -22,7 +22,7 @@ use mozjs::jsapi::{Heap, JSObject, JSTracer, PromiseState};
 use mozjs::jsval::{DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
-use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane, Lent};
+use peristyle_jobs::{Access, Extra, JobCall, JobError, JobRunner, JobShape, Lane, Lent};
 use peristyle_layout::Field;
 use peristyle_memory::Memory;
 
@@ -32,7 +32,7 @@ use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::lend::Loan;
 use crate::memory::Linear;
-use crate::{modules, source};
+use crate::{modules, patches, source};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
 ///
@@ -189,6 +189,8 @@ pub(crate) struct BoundRoots {
     /// What puts the views of a part into its object, if the job takes parts.
     put: Heap<JSVal>,
     extra: Heap<JSVal>,
+    /// See [`patches::take`]; undefined until it is needed.
+    encoder: Heap<JSVal>,
 }
 
 // SAFETY: all values are traced.
@@ -199,6 +201,7 @@ unsafe impl Trace for BoundRoots {
             self.invoke.trace(tracer);
             self.put.trace(tracer);
             self.extra.trace(tracer);
+            self.encoder.trace(tracer);
         }
     }
 }
@@ -321,7 +324,9 @@ unsafe fn bind<'a>(
             invoke: Heap::default(),
             put: Heap::default(),
             extra: Heap::default(),
+            encoder: Heap::default(),
         });
+        bound_roots.encoder.set(UndefinedValue());
         if is_parts {
             // The binder gave both functions.
             rooted!(in(raw) let both = invoke.to_object());
@@ -513,7 +518,10 @@ impl Bound {
                 _ => {}
             }
             match result {
-                Ok(()) => finish(cx, roots, &mut value),
+                Ok(()) => match finish(cx, roots, &mut value) {
+                    Ok(()) => patches::take(cx, roots, &self.roots.encoder, &calls[0], &mut value),
+                    failed => failed,
+                },
                 failed => failed,
             }
         };
@@ -540,7 +548,7 @@ fn of_rows<'a>(call: &'a JobCall<'_>) -> impl Iterator<Item = Option<&'a Lent>> 
     call.columns.iter().map(Some).chain(bits)
 }
 
-/// Looks at what the handler returned, once nothing is left to run.
+/// Looks at what the handler returned, once nothing is left to run; `value` becomes what a promise was fulfilled with.
 ///
 /// # Safety
 /// The agent is entered and the context in its realm.
@@ -573,19 +581,6 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
             glue::JS_GetPromiseResult(object.handle().into(), value.handle_mut().into());
             return Err(roots.rejection(cx, value.handle()));
         }
-        if value.is_object() {
-            let mut array = false;
-            let mut length = 0;
-            object.set(value.to_object());
-            if ja::IsArrayObject1(raw, object.handle().into(), &mut array)
-                && array
-                && ja::GetArrayLength(raw, object.handle().into(), &mut length)
-                && length > 0
-            {
-                return error(format!("handle returned {length} patches, which are not supported yet: write in place"));
-            }
-            ja::JS_ClearPendingException(raw);
-        }
     }
     Ok(())
 }
@@ -598,6 +593,7 @@ fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
     let shared = realm == RealmKind::Shared;
     let mut script = Binder::default();
     let comps = script.components(shape);
+    let (lists, writes) = lists_of(shape);
     script.put("snap.despawn");
     let resources = script.resources(shape);
     let Binder { made, parameters, puts } = script;
@@ -614,13 +610,51 @@ fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
     entity,
   }};
   fix(snap, ["shared", "comps", "res", "entity"]);
+  let handles, lists = [];
+  const cols = freeze({{{lists} }}), writes = freeze([{writes}]);
+  const takeHandles = () => {{
+    const list = new Array(snap.rows);
+    for (let i = 0; i < list.length; i++) list[i] = entity(i);
+    return list;
+  }};
+  // The lists of the older contract are made when a job asks for them.
+  class Input {{
+    constructor(dt, time, extra) {{
+      this.snap = snap;
+      this.dt = dt;
+      this.time = time;
+      this.extra = extra;
+    }}
+    get eids() {{ return handles ?? (handles = takeHandles()); }}
+    get cols() {{ return cols; }}
+    get writes() {{ return writes; }}
+  }}
   return function invoke(rows, dt, time, extra{parameters}) {{
-    eids = undefined;
+    eids = handles = undefined;
+    if (lists.length > 0) lists = [];
     snap.rows = rows;
-{puts}    return handle({{ snap, dt, time, extra }});
+{puts}    return handle(new Input(dt, time, extra));
   }};
 }})"#
     )
+}
+
+/// The properties of `cols`, and what `writes` holds: the lists of the older contract.
+fn lists_of(shape: &JobShape) -> (String, String) {
+    let (mut lists, mut writes) = (String::new(), String::new());
+    for (at, component) in shape.components.iter().enumerate() {
+        let values = patches::values_of(&format!("f{at}"), &component.fields);
+        let _ = write!(
+            lists,
+            " get [{id}]() {{ return lists[{at}] ?? (lists[{at}] = ({values})()); }}, get [{name}]() {{ return this[{id}]; }},",
+            id = component.id,
+            name = quoted(&component.name)
+        );
+        if component.access == Access::Write {
+            let _ = write!(writes, "{}, ", component.id);
+        }
+    }
+    (lists, writes)
 }
 
 /// As [`binder_source`], for a job that takes parts: gives [put, invoke]. Rust calls the first for each part with (part,
@@ -742,7 +776,7 @@ impl Binder {
 }
 
 /// A JavaScript string literal.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
         match character {

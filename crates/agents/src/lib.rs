@@ -106,6 +106,7 @@ mod kernel;
 mod lend;
 mod memory;
 mod modules;
+mod patches;
 mod source;
 
 pub use cluster::{Cluster, Limits};

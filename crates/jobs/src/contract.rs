@@ -16,7 +16,7 @@ use std::{error, fmt, ops::Deref, ptr::NonNull};
 use peristyle_layout::{Entity, Field, Scalar};
 use peristyle_memory::Memory;
 
-use crate::{Lane, Overrun, rust::AccessError};
+use crate::{Lane, Overrun, PatchSink, rust::AccessError};
 
 /// What a job may do with a component or resource. Writing implies reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,8 +58,23 @@ pub struct JobShape {
     pub components: Vec<ComponentShape>,
     /// Columnar resources, in declared order.
     pub resources: Vec<ResourceShape>,
-    /// Whether the job may set despawn bits.
+    /// Components that the job may set, add and remove by patches, beside those that it writes. They are not lent.
+    pub patches: Vec<PatchShape>,
+    /// Whether the job may set despawn bits, and destroy by patches.
     pub despawns: bool,
+}
+
+/// One component that a job may patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchShape {
+    /// The component's number in this world.
+    pub id: u32,
+    /// The component's name.
+    pub name: String,
+    /// Its columns, in order.
+    pub fields: Vec<Field>,
+    /// Whether it has none because its values are opaque, and cross as JSON.
+    pub opaque: bool,
 }
 
 /// One column, or one bitset as bytes, lent for one call.
@@ -125,6 +140,8 @@ pub struct JobCallParts<'a> {
     pub time: f64,
     /// The system's `extra` value for this tick.
     pub extra: Option<Extra<'a>>,
+    /// Where patches go, if the job may give any. They count only if the call succeeds.
+    pub patches: Option<&'a PatchSink>,
 }
 
 impl<'a> Deref for JobCall<'a> {
@@ -235,6 +252,13 @@ pub enum JobError {
     Terminated(String),
     /// A Rust job panicked.
     Panicked(String),
+    /// The job gave a patch that it may not give. None of the call's patches is applied.
+    Patch {
+        /// Its position among the call's patches.
+        index: usize,
+        /// What is wrong with it.
+        message: String,
+    },
     /// What nothing could stop ran longer than its deadline, and was waited for: what it did is done.
     Overran(Overrun),
     /// A Rust job asked for what it was not lent.
@@ -265,6 +289,7 @@ impl fmt::Display for JobError {
             }
             JobError::Access(error) => error.fmt(f),
             JobError::Failed(message) => message.fmt(f),
+            JobError::Patch { index, message } => write!(f, "patches[{index}]: {message}"),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod board;
 mod contract;
 mod lane;
+mod patches;
 mod pool;
 mod queue;
 mod rust;
@@ -26,9 +27,10 @@ mod models;
 pub use crate::board::{JobPanic, RANGES_MAX, Work};
 pub use crate::contract::{
     Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent,
-    ResourceShape,
+    PatchShape, ResourceShape,
 };
 pub use crate::lane::Lane;
+pub use crate::patches::PatchSink;
 pub use crate::pool::{Close, Pool, PoolOptions, Supervisor, default_workers};
 pub use crate::queue::{Pending, RefuseReason, Refused, TaskError};
 pub use crate::rust::{AccessError, Marks, RustCall, RustJob, RustParts};

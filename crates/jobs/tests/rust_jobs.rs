@@ -46,6 +46,7 @@ fn run(job: &RustJob, x: &mut [f32; 3], marks: &mut [u64; 1]) -> Result<(), JobE
         JobCall::lease(JobCallParts {
             shape: &shape,
             memory: None,
+            patches: None,
             rows: 3,
             eids: lent(&mut eids, Scalar::U32),
             entities: &Plain,

@@ -11,6 +11,9 @@
 //! - The bytes of a block are raw: who turns them into `&T` or `&mut T` names the phase that makes this exclusive.
 //! - Exhaustion is [`OutOfMemory`], which names what was asked and what is left, and changes nothing.
 //!
+//! Patch records go from one thread to another through a ring in the memory ([`patch_ring`]), which never loses one in
+//! silence.
+//!
 //! # Not here
 //! Chunks and tables (`peristyle-world`), leases (`peristyle-jobs`).
 
@@ -20,8 +23,10 @@ mod element;
 pub mod mailbox;
 mod memory;
 mod region;
+mod ring;
 mod sync;
 
 pub use element::{Bool, Element};
 pub use memory::{Block, Memory, OutOfMemory};
 pub use region::{Region, RegionError, Reserved};
+pub use ring::{PatchReader, PatchWriter, RingError, patch_ring};

@@ -165,6 +165,7 @@ impl Run<'_> {
         let leased = unsafe {
             JobCall::lease(JobCallParts {
                 memory: None,
+                patches: None,
                 shape: snapshot.shape(),
                 rows: rows.len() as u32,
                 eids: indices,

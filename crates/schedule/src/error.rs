@@ -3,7 +3,7 @@
 use std::fmt;
 
 use peristyle_jobs::JobError;
-use peristyle_world::WorldError;
+use peristyle_world::{PatchError, WorldError};
 
 use crate::Stage;
 
@@ -113,5 +113,25 @@ pub struct JobFailure {
 impl fmt::Display for JobFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "job `{}` failed on {} rows in tick {}: {}", self.system, self.rows, self.tick, self.error)
+    }
+}
+
+/// One patch that was not applied: its entity was gone, or something is wrong with it. The others went on.
+#[derive(Debug)]
+pub struct PatchFailure {
+    /// The system that gave it.
+    pub system: String,
+    /// The tick.
+    pub tick: u64,
+    /// Its position among the patches of its range.
+    pub index: usize,
+    /// Why.
+    pub error: PatchError,
+}
+
+impl fmt::Display for PatchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PatchFailure { system, tick, index, error } = self;
+        write!(f, "`{system}` gave patches[{index}] in tick {tick}, which was not applied: {error}")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peristyle_jobs::{Access as JobAccess, ComponentShape, JobRunner, JobShape, ResourceShape};
+use peristyle_jobs::{Access as JobAccess, ComponentShape, JobRunner, JobShape, PatchShape, ResourceShape};
 use peristyle_world::{Component, ComponentId, QuerySpec, QueryState, ResourceId, SharedWorld, World};
 use serde::Serialize;
 
@@ -61,6 +61,7 @@ struct Declared {
     components: Vec<(ComponentId, JobAccess)>,
     resources: Vec<(ResourceId, JobAccess)>,
     spec: QuerySpec,
+    patches: Vec<ComponentId>,
     despawns: bool,
 }
 
@@ -168,7 +169,18 @@ impl Job {
         })
     }
 
-    /// The job may set despawn bits.
+    /// The job may set, add and remove `C` by patches, as it may what it [writes](Job::writes). Nothing of `C` is lent, and
+    /// its rows need not have one: patches are applied when the stage ends, so they are in nobody's way.
+    pub fn patches<C: Component>(self) -> Job {
+        self.declare(|world, declared| declared.patches.push(world.register::<C>()))
+    }
+
+    /// As [`Job::patches`], for a component defined at run time.
+    pub fn patches_id(self, id: ComponentId) -> Job {
+        self.declare(move |_, declared| declared.patches.push(id))
+    }
+
+    /// The job may set despawn bits, and destroy by patches.
     pub fn despawns(self) -> Job {
         self.declare(|_, declared| declared.despawns = true)
     }
@@ -232,6 +244,15 @@ impl Job {
                 .ok_or_else(|| ScheduleError::NoColumns { system: system.to_owned(), resource: name.clone() })?;
             shape.resources.push(ResourceShape { name, fields, access: *how });
             access.resource(*id, if *how == JobAccess::Write { Touch::WRITE } else { Touch::LEND });
+        }
+        for id in declared.patches {
+            let is_written = declared.components.contains(&(id, JobAccess::Write));
+            if is_written || shape.patches.iter().any(|known| known.id == id.index()) {
+                continue;
+            }
+            let info = world.components().info(id);
+            let (name, fields, opaque) = (info.name().to_owned(), info.fields().to_vec(), !info.is_columnar());
+            shape.patches.push(PatchShape { id: id.index(), name, fields, opaque });
         }
         access.despawns |= declared.despawns;
         let query = QueryState::new(world, declared.spec, Some(*consumer));

@@ -20,9 +20,10 @@ use std::{
 
 use peristyle_jobs::{
     Access as JobAccess, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent,
+    PatchSink,
 };
 use peristyle_layout::{Entity, Scalar, chunk::CHUNK_ROWS};
-use peristyle_world::{ChunkRef, ComponentId, LentColumn, QueryState, ResourceId, SharedWorld};
+use peristyle_world::{ChunkRef, CommandBuffer, ComponentId, LentColumn, QueryState, ResourceId, SharedWorld};
 
 use crate::{
     check::{CheckReport, Checker, Copied, Difference, Finding, columns_of, resources_of},
@@ -139,6 +140,8 @@ struct Place<'a> {
     world: SharedWorld<'a>,
     tick: Tick,
     checker: Option<&'a Checker>,
+    /// Where patches go, if the job declared any.
+    patches: Option<&'a PatchSink>,
 }
 
 /// Columns of a call that fit on the stack.
@@ -301,8 +304,30 @@ impl JobBody {
                 dt: place.tick.dt,
                 time: place.tick.time,
                 extra: self.extra.as_ref().map(Extras::given),
+                patches: place.patches,
             })
         }
+    }
+
+    /// Runs a call with a sink for its patches, which are recorded if it succeeds.
+    fn with_patches(
+        &self,
+        commands: &mut CommandBuffer,
+        run: impl FnOnce(Option<&PatchSink>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        if !self.shape.patches_anything() {
+            return run(None);
+        }
+        commands.record_patches(|records| {
+            let mark = records.mark();
+            let sink = PatchSink::new(mem::take(records));
+            let result = run(Some(&sink));
+            *records = sink.into_records();
+            if result.is_err() {
+                records.truncate(mark);
+            }
+            result
+        })
     }
 
     /// Runs a call on what it was leased: checked if that is asked for, and undone if it fails and `saves`.
@@ -442,6 +467,9 @@ impl JobBody {
     /// What is leased may be read, and nobody writes it.
     unsafe fn try_out(&self, place: Place<'_>, checker: &Checker, leased: &Leased<'_>, lane: &mut Lane) -> Trial {
         let part = leased.parts[0];
+        // A trial's patches are not for the world.
+        let discarded = PatchSink::default();
+        let place = Place { patches: place.patches.map(|_| &discarded), ..place };
         // SAFETY: the caller's duty.
         let mut trial = unsafe {
             Trial {
@@ -829,22 +857,27 @@ impl RowBody for JobBody {
     }
 
     unsafe fn run(&self, call: RangeCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
-        let RangeCall { world, tick, checker, chunk, rows, .. } = call;
-        // SAFETY: the caller's duty.
-        unsafe { self.run_item(Place { world, tick, checker }, (chunk, rows.start, rows.len()), lane) }
+        let RangeCall { world, tick, checker, chunk, rows, commands, .. } = call;
+        self.with_patches(commands, |patches| {
+            let place = Place { world, tick, checker, patches };
+            // SAFETY: the caller's duty.
+            unsafe { self.run_item(place, (chunk, rows.start, rows.len()), lane) }
+        })
     }
 
     unsafe fn run_all(&self, call: AllCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
-        let AllCall { world, tick, items, checker } = call;
-        let place = Place { world, tick, checker };
-        // SAFETY: the caller's duty.
-        unsafe {
-            match (self.shape_of_calls, items) {
-                (Shape::Parts, _) => self.run_parts(place, items, lane),
-                (_, [item]) => self.run_item(place, item.place(), lane),
-                _ => self.run_staged(place, items, lane),
+        let AllCall { world, tick, items, commands, checker } = call;
+        self.with_patches(commands, |patches| {
+            let place = Place { world, tick, checker, patches };
+            // SAFETY: the caller's duty.
+            unsafe {
+                match (self.shape_of_calls, items) {
+                    (Shape::Parts, _) => self.run_parts(place, items, lane),
+                    (_, [item]) => self.run_item(place, item.place(), lane),
+                    _ => self.run_staged(place, items, lane),
+                }
             }
-        }
+        })
     }
 }
 

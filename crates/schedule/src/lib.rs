@@ -41,7 +41,7 @@ pub use context::{
     ColumnComponent, Columns, ColumnsMut, ComponentReads, Context, Despawn, RangeContext, Res, ResMut, Setup,
     SystemQuery, Tick,
 };
-pub use error::{JobFailure, ScheduleError};
+pub use error::{JobFailure, PatchFailure, ScheduleError};
 pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};

@@ -33,6 +33,7 @@ pub(crate) struct AllCall<'a> {
     pub(crate) tick: Tick,
     /// Whole chunks, in order.
     pub(crate) items: &'a [Item],
+    pub(crate) commands: &'a mut CommandBuffer,
     pub(crate) checker: Option<&'a Checker>,
 }
 

@@ -15,9 +15,9 @@ use crate::{
     check::{CheckReport, Checker},
     context::Tick,
     cost::{Alarm, Books},
-    error::{JobFailure, ScheduleError},
+    error::{JobFailure, PatchFailure, ScheduleError},
     executor::{Load, Positions, Segment, SegmentTimes, Waves},
-    merge::{Merged, merge},
+    merge::{Kept, Merged, merge},
     plan::Node,
     slot::{BufferIds, Crew, Frame, Groups, Slot, Slots},
     system::Conditions,
@@ -64,8 +64,10 @@ pub struct FrameReport {
     pub bytes_copied: u64,
     /// Rows despawned by despawn bits.
     pub despawned: u64,
-    /// Commands whose entity had gone.
+    /// Commands and patches whose entity had gone, or lacked the component.
     pub stale_commands: u64,
+    /// Patches that were not applied, stale ones among them. See [`Scheduler::take_refused_patches`].
+    pub refused_patches: u64,
     /// Calls of jobs that failed.
     pub failures: u64,
     /// Tasks handed to the pool: round trips to workers, at most.
@@ -115,7 +117,7 @@ pub struct Scheduler {
     started: Positions,
     done: Positions,
     doomed: Vec<Entity>,
-    failures: Vec<JobFailure>,
+    kept: Kept,
     alarm: Alarm,
     books: Books,
     waves: Waves,
@@ -158,7 +160,7 @@ impl Scheduler {
             started: Positions::default(),
             done: Positions::default(),
             doomed: Vec::new(),
-            failures: Vec::new(),
+            kept: Kept::default(),
             alarm: Alarm::default(),
             books: Books::default(),
             waves: Waves::default(),
@@ -334,13 +336,14 @@ impl Scheduler {
         let stamp = self.timeline.begin();
         let merged = match &result {
             Ok(Ok(times)) if !times.recorded => Ok(Merged::default()),
-            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.failures),
+            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.kept),
         };
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let merged = merged?;
         self.timeline.end(0, Kind::Commit, self.names.commit, stamp, merged.despawned as u32, 0);
         report.despawned += merged.despawned;
         report.stale_commands += merged.stale_commands;
+        report.refused_patches += merged.refused_patches;
         report.failures += merged.failures;
         report.structural_ns += self.ns_since(began);
         Ok(())
@@ -399,7 +402,12 @@ impl Scheduler {
 
     /// Takes the failures of jobs since the last call, oldest first; at most 64 are kept.
     pub fn take_failures(&mut self) -> Vec<JobFailure> {
-        std::mem::take(&mut self.failures)
+        std::mem::take(&mut self.kept.failures)
+    }
+
+    /// Takes the patches that were not applied since the last call, oldest first; at most 64 are kept.
+    pub fn take_refused_patches(&mut self) -> Vec<PatchFailure> {
+        std::mem::take(&mut self.kept.patches)
     }
 
     /// Drops what lane 0 keeps for itself on this thread: frames will run on another, and this one ends.

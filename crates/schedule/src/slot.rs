@@ -367,10 +367,13 @@ impl Running {
         let world = SharedWorld::new(world);
         let mut stamp = self.timeline.begin();
         if body.cuts() == Cuts::Never {
-            let call = AllCall { world, tick, items: self.ranges.items(), checker };
+            let call = AllCall { world, tick, items: self.ranges.items(), commands: &mut *commands, checker };
             // SAFETY: the caller's duties; such a body has one range, of whole chunks.
             let (result, overrun) = lane.watched(|lane| unsafe { body.run_all(call, lane) });
             self.settled(lane, result, overrun, self.ranges.rows());
+            if !commands.is_empty() {
+                self.set_recorded();
+            }
             let rows = self.ranges.rows() as u32;
             self.timeline.end(lane.index() as usize, Kind::Range, self.name, stamp, rows, range as u32);
             return;

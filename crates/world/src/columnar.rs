@@ -39,6 +39,26 @@ impl Base {
     }
 }
 
+/// A value's scalars in order, little-endian, nothing between.
+pub(crate) fn pack<C: Columnar>(value: C) -> Vec<u8> {
+    // A chunk of eight rows, so that every column is aligned to what its scalar asks for.
+    const ROWS: usize = 8;
+    let mut chunk = vec![0_u64; column_offset(ROWS, C::ROW_BYTES, C::COLUMNS).div_ceil(size_of::<u64>())];
+    let base = Base { ptr: chunk.as_mut_ptr().cast(), capacity: ROWS };
+    // SAFETY: the columns lie in the chunk, which nobody else knows.
+    unsafe { value.write(base, 0) };
+    let mut fields = Vec::with_capacity(C::COLUMNS);
+    C::fields("", &mut fields);
+    let (mut packed, mut columns) = (Vec::with_capacity(C::ROW_BYTES), 0);
+    for field in fields {
+        let at = base.ptr.wrapping_add(column_offset(ROWS, packed.len(), columns));
+        // SAFETY: the column's first element, which was written or is zero.
+        packed.extend_from_slice(unsafe { std::slice::from_raw_parts(at, field.scalar.size()) });
+        columns += 1;
+    }
+    packed
+}
+
 /// Asks for a cache line, where the machine can be asked.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {

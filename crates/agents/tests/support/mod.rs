@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use peristyle_agents::{AgentError, Cluster, JsJob};
 use peristyle_jobs::{
     Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent,
-    Pool, ResourceShape,
+    PatchShape, PatchSink, Pool, ResourceShape,
 };
-use peristyle_layout::{Entity, Field, Scalar};
+use peristyle_layout::{Entity, Field, PatchBuffer, Scalar};
 
 /// A directory of job files, removed in the end.
 pub struct Files(PathBuf);
@@ -126,6 +126,8 @@ pub struct World {
     pub dt: f64,
     pub time: f64,
     pub extra: Option<(String, u64)>,
+    /// What calls that succeeded gave.
+    pub patches: PatchBuffer,
     lent: (Vec<Lent>, Vec<Option<Lent>>, Vec<Lent>),
 }
 
@@ -147,6 +149,7 @@ impl World {
             dt: 0.5,
             time: 2.0,
             extra: None,
+            patches: PatchBuffer::new(),
             lent: Default::default(),
         }
     }
@@ -170,6 +173,11 @@ impl World {
     pub fn despawns(mut self) -> World {
         self.despawn = Some(Column::new(Scalar::U8, self.rows.div_ceil(64) * 8));
         self.shape.despawns = true;
+        self
+    }
+
+    pub fn patches(mut self, id: u32, name: &str, fields: &[Field], opaque: bool) -> World {
+        self.shape.patches.push(PatchShape { id, name: name.into(), fields: fields.to_vec(), opaque });
         self
     }
 
@@ -215,6 +223,7 @@ impl World {
                     JobCall::lease(JobCallParts {
                         shape: &self.shape,
                         memory: None,
+                        patches: None,
                         rows: part.rows as u32,
                         eids: part.eids,
                         entities: &Plain,
@@ -248,6 +257,7 @@ impl World {
         changed.extend(self.changed.iter_mut().map(|column| column.as_mut().map(bits)));
         resources.clear();
         resources.extend(self.resources.iter_mut().map(Column::lend));
+        let sink = PatchSink::default();
         // SAFETY: all of it belongs to this world, which is borrowed until the call returned.
         let call = unsafe {
             JobCall::lease(JobCallParts {
@@ -263,9 +273,14 @@ impl World {
                 dt: self.dt,
                 time: self.time,
                 extra: self.extra.as_ref().map(|(json, version)| Extra { json, version: *version }),
+                patches: Some(&sink),
             })
         };
-        job.run(lane, &call)
+        let result = job.run(lane, &call);
+        if result.is_ok() {
+            self.patches.append(sink.into_records().bytes()).unwrap();
+        }
+        result
     }
 }
 

@@ -12,6 +12,14 @@ pub struct Counter {
     label: Value,
 }
 
+impl Counter {
+    /// Adds, as the app itself may.
+    #[allow(dead_code)]
+    pub fn add(&mut self, step: f64) {
+        self.count += step;
+    }
+}
+
 #[module]
 impl Counter {
     /// Adds, and returns the new count.

@@ -17,6 +17,7 @@ struct Watch {
     previous: Option<Value>,
 }
 
+#[allow(dead_code)]
 pub struct Probe {
     core: ClientCore,
     /// Tags of calls by id.
@@ -57,6 +58,7 @@ fn number(number: u64) -> Value {
     Value::number(number as f64)
 }
 
+#[allow(dead_code)]
 impl Probe {
     pub fn new(extensions: bool) -> Probe {
         let extensions = if extensions { Extensions::default() } else { Extensions::OFF };

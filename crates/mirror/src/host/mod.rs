@@ -566,7 +566,7 @@ impl HostShared {
 
     fn index_of<M: Module>(&self) -> Result<usize, HostError> {
         let inner = self.lock();
-        let found = inner.modules.iter().position(|slot| slot.module.as_any().is::<Hosted<M>>());
+        let found = inner.modules.iter().position(|slot| (*slot.module).as_any().is::<Hosted<M>>());
         found.ok_or(HostError::NoModule)
     }
 
@@ -590,7 +590,7 @@ impl HostShared {
 
     pub(crate) fn read_at<M: Module, R>(&self, index: usize, read: impl FnOnce(&M) -> R) -> Result<R, Failure> {
         let inner = self.lock();
-        let hosted = inner.modules.get(index).and_then(|slot| slot.module.as_any().downcast_ref::<Hosted<M>>());
+        let hosted = inner.modules.get(index).and_then(|slot| (*slot.module).as_any().downcast_ref::<Hosted<M>>());
         Ok(read(hosted.ok_or_else(gone)?.state()))
     }
 

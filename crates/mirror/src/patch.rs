@@ -207,15 +207,42 @@ pub(crate) struct Extensions {
     pub(crate) length: bool,
 }
 
-/// Applies patches in order to `state`, which is absent if nothing; returns the new state.
+/// Applies patches in order; returns the new state.
 ///
 /// # Errors
-/// If one does not fit, or the final root is no map. The old state is what it was.
+/// If one does not fit, or the final root is no map.
 pub fn apply(state: &Value, patches: &[Patch]) -> Result<Value, PatchError> {
-    apply_with(state, patches, Extensions::default())
+    let mut state = state.clone();
+    apply_in_place(&mut state, patches, Extensions::default())?;
+    Ok(state)
 }
 
-pub(crate) fn apply_with(state: &Value, patches: &[Patch], extensions: Extensions) -> Result<Value, PatchError> {
+/// Applies patches in order to the state, all or none: on failure the state is what it was.
+///
+/// Containers that nobody else holds are changed where they are, which is why failure is undone step by step instead of
+/// by going back to a copy: with a copy in hand, every container on a path would have to be copied.
+pub(crate) fn apply_in_place(state: &mut Value, patches: &[Patch], extensions: Extensions) -> Result<(), PatchError> {
+    if patches.iter().any(|patch| patch.path.is_empty()) {
+        *state = apply_with_roots(state, patches, extensions)?;
+        return Ok(());
+    }
+    let mut inverses = Vec::with_capacity(patches.len());
+    for patch in patches {
+        match apply_below(state, patch, extensions) {
+            Ok(inverse) => inverses.push(inverse),
+            Err(error) => {
+                for (patch, inverse) in patches.iter().zip(inverses).rev() {
+                    undo(state, patch, inverse);
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As above for patches some of which concern the root, which may be absent or anything in between.
+fn apply_with_roots(state: &Value, patches: &[Patch], extensions: Extensions) -> Result<Value, PatchError> {
     let mut root = Some(state.clone());
     for patch in patches {
         if patch.path.is_empty() {
@@ -231,8 +258,20 @@ pub(crate) fn apply_with(state: &Value, patches: &[Patch], extensions: Extension
     root.filter(|root| root.as_map().is_some()).ok_or(PatchError::Root)
 }
 
-/// Applies one patch whose path is not empty. On failure, containers on the path may have been copied, nothing else.
-pub(crate) fn apply_below(root: &mut Value, patch: &Patch, extensions: Extensions) -> Result<(), PatchError> {
+/// What undoes a patch, at the patch's own path.
+enum Inverse {
+    /// It was not there.
+    Remove,
+    /// It was another.
+    Replace(Value),
+    /// It was there.
+    Insert(Value),
+    /// The list was longer.
+    Extend(Vec<Value>),
+}
+
+/// Applies one patch whose path is not empty. On failure nothing has changed.
+fn apply_below(root: &mut Value, patch: &Patch, extensions: Extensions) -> Result<Inverse, PatchError> {
     let path = &patch.path[..];
     if path.len() > DEPTH_MAX {
         return Err(PatchError::TooLong);
@@ -243,6 +282,38 @@ pub(crate) fn apply_below(root: &mut Value, patch: &Patch, extensions: Extension
         container = child(container, step).map_err(|fault| fault(path[..=at].to_vec()))?;
     }
     set(container, last, &patch.op, extensions).map_err(|fault| fault(path.to_vec()))
+}
+
+/// Takes a patch back that was the last one applied.
+fn undo(root: &mut Value, patch: &Patch, inverse: Inverse) {
+    let Some((last, steps)) = patch.path.split_last() else { return };
+    let mut container = root;
+    for step in steps {
+        let Ok(next) = child(container, step) else { return };
+        container = next;
+    }
+    match container {
+        Value::List(list) => {
+            let index = last.as_index();
+            match (inverse, index) {
+                (Inverse::Remove, Some(index)) => drop(list.remove(index)),
+                (Inverse::Replace(old), Some(index)) => {
+                    if let Some(slot) = list.get_mut(index) {
+                        *slot = old;
+                    }
+                }
+                (Inverse::Insert(old), Some(index)) => list.insert(index, old),
+                (Inverse::Extend(old), _) => old.into_iter().for_each(|value| list.push(value)),
+                _ => {}
+            }
+        }
+        Value::Map(map) => match inverse {
+            Inverse::Remove => drop(map.remove(&last.as_key())),
+            Inverse::Replace(old) | Inverse::Insert(old) => drop(map.insert(last.as_key(), old)),
+            Inverse::Extend(_) => {}
+        },
+        _ => {}
+    }
 }
 
 type Fault = fn(Vec<Segment>) -> PatchError;
@@ -262,7 +333,7 @@ fn child<'a>(container: &'a mut Value, step: &Segment) -> Result<&'a mut Value, 
     }
 }
 
-fn set(container: &mut Value, last: &Segment, op: &Op, extensions: Extensions) -> Result<(), Fault> {
+fn set(container: &mut Value, last: &Segment, op: &Op, extensions: Extensions) -> Result<Inverse, Fault> {
     match container {
         Value::List(list) => {
             if let (true, Segment::Key(Text::Utf8(key)), Op::Replace(value)) = (extensions.length, last, op)
@@ -270,25 +341,86 @@ fn set(container: &mut Value, last: &Segment, op: &Op, extensions: Extensions) -
             {
                 let len = value.as_i64().and_then(|len| usize::try_from(len).ok());
                 let len = len.filter(|&len| len <= list.len()).ok_or(PatchError::OutOfRange as Fault)?;
+                let old = list.iter().skip(len).cloned().collect();
                 list.truncate(len);
-                return Ok(());
+                return Ok(Inverse::Extend(old));
             }
             let index = last.as_index().ok_or(PatchError::NotAnIndex as Fault)?;
             match op {
-                Op::Add(value) if index <= list.len() => list.insert(index, value.clone()),
-                Op::Add(_) => return Err(PatchError::OutOfRange),
-                Op::Replace(value) => *list.get_mut(index).ok_or(PatchError::OutOfRange as Fault)? = value.clone(),
-                Op::Remove => drop(list.remove(index).ok_or(PatchError::OutOfRange as Fault)?),
+                Op::Add(value) if index <= list.len() => {
+                    list.insert(index, value.clone());
+                    Ok(Inverse::Remove)
+                }
+                Op::Add(_) => Err(PatchError::OutOfRange),
+                Op::Replace(value) => {
+                    let slot = list.get_mut(index).ok_or(PatchError::OutOfRange as Fault)?;
+                    Ok(Inverse::Replace(std::mem::replace(slot, value.clone())))
+                }
+                Op::Remove => list.remove(index).map(Inverse::Insert).ok_or(PatchError::OutOfRange),
             }
         }
-        Value::Map(map) => match op {
-            Op::Add(value) => drop(map.insert(last.as_key(), value.clone())),
-            Op::Replace(value) => {
-                *map.get_mut(&last.as_key()).ok_or(PatchError::Missing as Fault)? = value.clone();
+        Value::Map(map) => {
+            let owned;
+            let key = match last {
+                Segment::Key(key) => key,
+                Segment::Index(_) => {
+                    owned = last.as_key();
+                    &owned
+                }
+            };
+            match op {
+                Op::Add(value) => Ok(map.insert(key.clone(), value.clone()).map_or(Inverse::Remove, Inverse::Replace)),
+                Op::Replace(value) => {
+                    let slot = map.get_mut(key).ok_or(PatchError::Missing as Fault)?;
+                    Ok(Inverse::Replace(std::mem::replace(slot, value.clone())))
+                }
+                Op::Remove => map.remove(key).map(Inverse::Insert).ok_or(PatchError::Missing),
             }
-            Op::Remove => drop(map.remove(&last.as_key()).ok_or(PatchError::Missing as Fault)?),
-        },
-        _ => return Err(PatchError::Scalar),
+        }
+        _ => Err(PatchError::Scalar),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn patch(op: Op, path: &[&str]) -> Patch {
+        let segment = |step: &&str| match step.parse() {
+            Ok(index) => Segment::Index(index),
+            Err(_) => Segment::key(*step).unwrap(),
+        };
+        Patch { op, path: path.iter().map(segment).collect() }
+    }
+
+    #[test]
+    fn a_failure_leaves_what_was_there() {
+        let before = r#"{"a":{"x":1,"y":2},"l":[1,2,3,4,5]}"#;
+        let number = |number: i32| Value::from(number);
+        let patches = [
+            patch(Op::Add(number(9)), &["a", "z"]),
+            patch(Op::Add(number(9)), &["a", "x"]),
+            patch(Op::Replace(number(8)), &["a", "y"]),
+            patch(Op::Remove, &["a", "x"]),
+            patch(Op::Add(number(7)), &["l", "0"]),
+            patch(Op::Remove, &["l", "3"]),
+            patch(Op::Replace(number(6)), &["l", "1"]),
+            patch(Op::Replace(number(2)), &["l", "length"]),
+            patch(Op::Remove, &["nothing"]),
+        ];
+        let extensions = Extensions { length: true };
+        for len in 1..=patches.len() {
+            let mut state = json::parse(before).unwrap();
+            let held = state.clone();
+            let mut applied = patches[..len].to_vec();
+            applied.push(patch(Op::Remove, &["nothing"]));
+            assert!(apply_in_place(&mut state, &applied, extensions).is_err());
+            assert_eq!(state.to_json(), before);
+            assert_eq!(held.to_json(), before);
+        }
+        let mut state = json::parse(before).unwrap();
+        apply_in_place(&mut state, &patches[..8], extensions).unwrap();
+        assert_eq!(state.to_json(), r#"{"a":{"y":8,"z":9},"l":[7,6]}"#);
+    }
 }

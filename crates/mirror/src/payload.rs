@@ -21,7 +21,7 @@ pub struct Json(Arc<Forms>);
 
 #[derive(Default)]
 struct Forms {
-    text: OnceLock<Box<str>>,
+    text: OnceLock<Arc<str>>,
     value: OnceLock<Value>,
 }
 
@@ -30,7 +30,7 @@ impl Json {
     ///
     /// # Errors
     /// If the text is no JSON.
-    pub fn from_text(text: impl Into<Box<str>>) -> Result<Json, JsonError> {
+    pub fn from_text(text: impl Into<Arc<str>>) -> Result<Json, JsonError> {
         let text = text.into();
         let mut reader = json::Reader::new(&text);
         reader.skip()?;
@@ -39,13 +39,18 @@ impl Json {
     }
 
     /// Takes text over that was read over already.
-    pub(crate) fn from_checked(text: impl Into<Box<str>>) -> Json {
+    pub(crate) fn from_checked(text: impl Into<Arc<str>>) -> Json {
         Json(Arc::new(Forms { text: OnceLock::from(text.into()), value: OnceLock::new() }))
     }
 
     /// Returns the text.
     pub fn text(&self) -> &str {
         self.0.text.get_or_init(|| self.0.value.get().map_or_else(|| "null".to_owned(), Value::to_json).into())
+    }
+
+    /// The text alone, if it was made: something to keep that does not hold the tree.
+    pub(crate) fn text_only(&self) -> Option<Json> {
+        self.0.text.get().map(|text| Json::from_checked(text.clone()))
     }
 
     /// Returns the text, if no tree was made yet.

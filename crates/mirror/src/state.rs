@@ -18,7 +18,7 @@ use crate::{
     diff::{Changes, check_key, check_keys, diff},
     patch::{Op, Segment},
     tree::Tree,
-    typed::{ValueError, value_of},
+    typed::{ValueError, field_key, value_of},
     value::{Text, Value},
 };
 
@@ -67,14 +67,10 @@ pub fn record_field(
     record: impl FnOnce(&mut Value, &mut Changes) -> Result<(), ValueError>,
 ) -> Result<(), ValueError> {
     let Value::Map(map) = published else { return Err(ValueError::Type("a module's state is a map".into())) };
-    // A field without a change is not worth copying the map; so the field is taken out of a copy and put back if changed.
-    let (key, before) = (Text::from(key), changes.patches.len());
-    let mut value = map.get_text(&key).cloned().unwrap_or_default();
-    changes.below(Segment::Key(key.clone()), |changes| record(&mut value, changes))?;
-    if changes.patches.len() > before {
-        map.insert(key, value);
-    }
-    Ok(())
+    let key = field_key(key);
+    // Changed where it is: a host holds what was published alone, unless a snapshot is on its way.
+    let Some(value) = map.get_mut(&key) else { return Err(ValueError::Type(format!("there is no field `{key}`"))) };
+    changes.below(Segment::Key(key), |changes| record(value, changes))
 }
 
 /// A plain serde value as state of its own.

@@ -14,9 +14,9 @@
 
 use std::sync::Arc;
 
-/// Elements of a leaf, children of a branch. Small enough that copying a node for one change stays cheap (some 100 ns),
-/// large enough that a list of 10 000 is three levels.
-const CHUNK: usize = 32;
+/// Elements of a leaf, children of a branch. Copying a node counts a reference to each of its elements, which are far apart
+/// in memory: so it has few. A list of 10 000 is four levels.
+const CHUNK: usize = 16;
 
 #[derive(Clone)]
 enum Node<T> {
@@ -159,6 +159,15 @@ impl<T> Tree<T> {
                     (node, index) = (&children[at], rest);
                 }
             }
+        }
+    }
+
+    /// The elements, if they are few enough to lie side by side.
+    pub(crate) fn as_slice(&self) -> Option<&[T]> {
+        match self.root.as_deref() {
+            None => Some(&[]),
+            Some(Node::Leaf(items)) => Some(items),
+            Some(Node::Branch { .. }) => None,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Everything that `serde_json` can say is said in the same form: structs are maps, unit variants text, other variants
 //! maps of one key.
 
+use std::cell::RefCell;
+
 use serde::{
     Deserialize, Serialize,
     de::{self, IntoDeserializer, value::StrDeserializer},
@@ -69,6 +71,22 @@ pub(crate) fn value_of<T: Serialize + 'static>(value: &T) -> Result<Value, Value
 /// If the value has another shape.
 pub fn from_value<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, ValueError> {
     T::deserialize(Read(value))
+}
+
+/// The key of a struct's field, made once for all values of the struct that are made in a row.
+pub(crate) fn field_key(name: &'static str) -> Text {
+    thread_local! {
+        /// Keys made lately, by where their names are.
+        static KEYS: RefCell<[Option<(&'static str, Text)>; 64]> = const { RefCell::new([const { None }; 64]) };
+    }
+    KEYS.with_borrow_mut(|keys| {
+        // Names of one struct lie close together, at any distance.
+        let slot = &mut keys[(name.as_ptr() as usize).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58];
+        match slot {
+            Some((known, key)) if std::ptr::eq(*known, name) => key.clone(),
+            _ => slot.insert((name, Text::from(name))).1.clone(),
+        }
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -312,7 +330,7 @@ impl ser::SerializeStruct for WriteMap {
     type Ok = Value;
     type Error = ValueError;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), ValueError> {
-        self.entries.push((Text::from(key), value.serialize(self.writer)?));
+        self.entries.push((field_key(key), value.serialize(self.writer)?));
         Ok(())
     }
     fn end(self) -> Result<Value, ValueError> {

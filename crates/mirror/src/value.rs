@@ -431,6 +431,13 @@ impl Map {
         if self.len() != other.len() {
             return false;
         }
+        if let (Some(a), Some(b)) = (self.0.as_slice(), other.0.as_slice()) {
+            if !a.iter().zip(b).all(|(a, b)| a.0 == b.0) {
+                return false;
+            }
+            a.iter().zip(b).for_each(|(a, b)| visit(&a.0, &a.1, &b.1));
+            return true;
+        }
         let mut same_keys = true;
         self.0.each_unshared(&other.0, |index| {
             if let (Some((a_key, _)), Some((b_key, _))) = (self.0.get(index), other.0.get(index)) {

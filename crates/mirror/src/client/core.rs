@@ -395,7 +395,7 @@ impl ClientCore {
         events: &mut impl Extend<Event>,
     ) {
         let is_patch_only = message.state.is_none() && message.sync == SyncMode::Patch;
-        let next = match self.next_state(message, is_patch_only) {
+        let next = match self.take_next(message, is_patch_only) {
             Ok(next) => next,
             Err(None) => return,
             Err(Some(reason)) => {
@@ -411,7 +411,6 @@ impl ClientCore {
                 return;
             }
         };
-        self.state = Some(next.clone());
         self.version = message.version;
         self.restarted = false;
         if self.requested.is_some_and(|requested| requested <= self.version) {
@@ -435,23 +434,25 @@ impl ClientCore {
         }
     }
 
-    /// The state after `message`. Fails with a reason, or with none if the message is to be dropped without a word.
-    fn next_state(&self, message: &StateMessage, is_patch_only: bool) -> Result<Value, Option<ConflictReason>> {
+    /// Changes the state as `message` says, and returns a copy. Fails with a reason, or with none if the message is to
+    /// be dropped without a word; then the state is as it was.
+    fn take_next(&mut self, message: &StateMessage, is_patch_only: bool) -> Result<Value, Option<ConflictReason>> {
         let starts_anew = self.restarted && !is_patch_only;
         if self.state.is_some() && message.version <= self.version && !starts_anew {
             let silent = message.version <= self.silent;
             return Err((!silent).then_some(ConflictReason::StaleMessage));
         }
         if let (false, Some(state)) = (is_patch_only, &message.state) {
-            return Ok(state.value().clone());
+            return Ok(self.state.insert(state.value().clone()).clone());
         }
-        let Some(state) = &self.state else { return Err(Some(ConflictReason::MissingSnapshot)) };
+        let Some(state) = &mut self.state else { return Err(Some(ConflictReason::MissingSnapshot)) };
         if message.version != self.version + 1 || self.restarted {
             return Err(Some(ConflictReason::VersionGap));
         }
         let patches = message.patches.as_deref().unwrap_or_default();
-        patch::apply_with(state, patches, patch::Extensions { length: self.extensions.length })
-            .map_err(|error| Some(ConflictReason::PatchApplyFailed(error)))
+        patch::apply_in_place(state, patches, patch::Extensions { length: self.extensions.length })
+            .map_err(|error| Some(ConflictReason::PatchApplyFailed(error)))?;
+        Ok(state.clone())
     }
 
     fn take_result(&mut self, result: &ResultMessage, now: Duration, events: &mut impl Extend<Event>) {

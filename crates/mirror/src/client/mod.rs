@@ -7,7 +7,7 @@
 //! - Events are dealt with in order, one at a time, on the thread that brought them; no lock is held meanwhile, so
 //!   listeners may call back.
 //! - A listener, selector or observer that panics harms nothing: not the protocol, not the others, not the calls.
-//! - What a client shows (its state, its version) is what its listeners were told last.
+//! - What a client shows (its state, its version) is what its listeners were told last or are about to be told.
 
 mod core;
 
@@ -567,7 +567,15 @@ impl Shared {
 /// The transport holds this, not the handle.
 impl Receiver for Shared {
     fn receive(self: Arc<Self>, received: Result<Arc<Frame>, Invalid>) {
-        self.step(|inner, now| inner.core.receive(received, now, &mut inner.events));
+        self.step(|inner, now| {
+            // While nothing is waiting to be told, what is shown is what the core has: let go of it, so that the core can
+            // change it where it is instead of copying what the change touches. Nobody looks before it is back.
+            let lets_go = inner.events.is_empty() && !inner.draining && inner.shown.take().is_some();
+            inner.core.receive(received, now, &mut inner.events);
+            if let (true, Some(state)) = (lets_go, inner.core.state()) {
+                inner.shown = Some((inner.core.version(), state.clone()));
+            }
+        });
     }
 
     fn closed(self: Arc<Self>, error: &TransportError) {

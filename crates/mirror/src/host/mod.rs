@@ -737,13 +737,16 @@ impl Inner {
     fn commit<R>(&mut self, index: usize, change: impl FnOnce(&mut dyn AnyModule, &mut Value, &mut Changes) -> R) -> R {
         let slot = &mut self.modules[index];
         let mut changes = Changes::default();
+        self.views.iter_mut().for_each(View::release);
         let Value::Map(root) = &mut self.root else { unreachable!("the root is made as a map and stays one") };
-        // Taken out by a cheap copy, so that a call that changes nothing copies no map.
-        let mut published = root.get_text(&slot.name).cloned().unwrap_or_default();
+        // Taken out, so that it is changed where it is and not copied.
+        let mut published = root.get_mut(&slot.name).map(std::mem::take).unwrap_or_default();
         changes.path.push(Segment::Key(slot.name.clone()));
         let result = change(&mut *slot.module, &mut published, &mut changes);
+        if let Some(place) = root.get_mut(&slot.name) {
+            *place = published;
+        }
         if !changes.patches.is_empty() {
-            root.insert(slot.name.clone(), published);
             self.publish(changes);
         }
         result

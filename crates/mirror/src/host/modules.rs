@@ -75,19 +75,28 @@ impl<M: Module> Hosted<M> {
     ) -> Result<R, Failure> {
         let before = self.state.clone();
         let state = &mut self.state;
-        let recorded = catch_unwind(AssertUnwindSafe(|| {
-            let result = change(state)?;
-            state.record(published, changes)?;
-            Ok(result)
-        }));
-        let recorded = recorded.unwrap_or_else(|panic| Err(Failure::error(panic_message(&*panic))));
-        if recorded.is_err() {
-            // The caller drops what was published along with the patches.
-            changes.patches.clear();
-            self.state = before;
+        let changed = caught(|| change(state));
+        let recorded = changed.map(|result| (result, caught(|| Ok(state.record(published, changes)?))));
+        match recorded {
+            Ok((result, Ok(()))) => Ok(result),
+            Ok((_, Err(failure))) => {
+                // What was published is half way, and made anew from the state before: it was expressible.
+                self.state = before;
+                changes.patches.clear();
+                *published = self.state.to_value().unwrap_or_default();
+                Err(failure)
+            }
+            Err(failure) => {
+                self.state = before;
+                Err(failure)
+            }
         }
-        recorded
     }
+}
+
+/// Runs something of the user's; its panic is a failure.
+fn caught<R>(run: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Failure::error(panic_message(&*panic))))
 }
 
 impl<M: Module> AnyModule for Hosted<M> {

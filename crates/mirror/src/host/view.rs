@@ -90,6 +90,15 @@ impl View {
         (skip < self.log.len()).then(|| self.log.range(skip..).map(|(_, frame)| frame.clone()).collect())
     }
 
+    /// Lets go of the state's tree, so that it can be changed where it is. Its text is kept: the state may turn out not to
+    /// change.
+    pub(super) fn release(&mut self) {
+        self.state = self.state.take().and_then(|(version, state)| {
+            let text = if state.unread().is_some() { Some(state) } else { state.text_only() };
+            text.map(|text| (version, text))
+        });
+    }
+
     /// Makes a snapshot.
     pub(super) fn snapshot(&mut self, root: &Value, commits: u64, sync_id: Option<u64>) -> Arc<Frame> {
         let version = self.version(commits);
@@ -109,6 +118,7 @@ impl View {
         {
             return state.clone();
         }
+        // A copy costs nothing, its text is what is made once.
         let value = match (&self.sections, root) {
             (Some(sections), Value::Map(map)) => {
                 let inside = |section: &Text| Some((section.clone(), map.get_text(section)?.clone()));

@@ -39,6 +39,10 @@ use crate::{
 /// Messages that are handed over before what was posted is written.
 const READ_BURST: usize = 256;
 
+/// The read buffer. It is cleared before each read, found empty or not: 128 KiB, the default, take longer to clear than a
+/// small message takes for all the rest.
+const READ_BYTES: usize = 16 << 10;
+
 /// Bounds of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct WebSocketOptions {
@@ -61,7 +65,10 @@ impl WebSocketOptions {
 
     fn config(&self) -> WebSocketConfig {
         let hard_max = self.message_bytes_max.saturating_mul(4);
-        WebSocketConfig::default().max_message_size(Some(hard_max)).max_frame_size(Some(hard_max))
+        WebSocketConfig::default()
+            .max_message_size(Some(hard_max))
+            .max_frame_size(Some(hard_max))
+            .read_buffer_size(READ_BYTES)
     }
 }
 

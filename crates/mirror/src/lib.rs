@@ -4,6 +4,38 @@
 //! state (its *mirror*), selects from it, watches it, and calls actions as if they were local. Between them is a
 //! [`Transport`]: memory, a broadcast channel, pipes, sockets, a WebSocket, or one of your own.
 //!
+//! ```
+//! use peristyle_mirror::{Client, ClientOptions, Host, State, SyncMode, block_on, module, transport::memory_pair};
+//!
+//! #[derive(Clone, State)]
+//! struct Counter {
+//!     count: i64,
+//! }
+//!
+//! #[module]
+//! impl Counter {
+//!     #[action]
+//!     fn increase(&mut self, step: i64) -> i64 {
+//!         self.count += step;
+//!         self.count
+//!     }
+//! }
+//!
+//! let host = Host::builder().sync(SyncMode::Patch).module(Counter { count: 0 }).build()?;
+//! let (near, far) = memory_pair();
+//! host.connect(near)?;
+//!
+//! let client = Client::connect(far, ClientOptions::default())?;
+//! let count = |state: &peristyle_mirror::Value| state.get("counter")?.get("count")?.as_i64();
+//! let _watch = client.watch(count, |count, before| println!("{count:?}, was {before:?}"));
+//! assert_eq!(block_on(client.module::<Counter>().increase(2))?, 2);
+//! assert_eq!(client.select(count)?, Some(2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The examples `mirror_counter_host` and `mirror_counter_client` are the same over TCP, a page each. Collections that
+//! are large go into [`StateList`] and [`StateMap`], whose changes cost what changed.
+//!
 //! # Rules
 //! - Messages are JSON, as the mirror protocol has them; a client or host written for CoSystem's worker runtime is a
 //!   peer. What goes beyond it can be switched off ([`Extensions`], [`HostOptions::extensions`]).

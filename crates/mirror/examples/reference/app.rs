@@ -111,6 +111,24 @@ impl Items {
     }
 }
 
+#[allow(dead_code)]
+impl Items {
+    /// Inserts something, as the app itself may.
+    pub fn grow(&mut self, at: usize) {
+        let at = at.min(self.items.len());
+        self.items.insert(at, Value::from(self.items.len() as u32));
+    }
+
+    /// Removes something, or changes it if there is little.
+    pub fn shrink(&mut self, at: usize) {
+        if self.items.len() > 4 {
+            self.items.remove(at % self.items.len());
+        } else if let Some(item) = self.items.get_mut(at) {
+            *item = Value::from(at as u32 + 100);
+        }
+    }
+}
+
 #[module(name = "list")]
 impl Items {
     /// Makes `n` objects.
@@ -224,6 +242,17 @@ impl Doc {
             container = child(container, step)?;
         }
         Ok((container, path.get(last).unwrap_or(&Value::Null)))
+    }
+}
+
+#[allow(dead_code)]
+impl Doc {
+    /// Sets a key, as the app itself may.
+    pub fn set(&mut self, key: &str, value: Value) -> Result<(), Failure> {
+        if let Value::Map(map) = &mut self.root {
+            map.insert(key.into(), value);
+        }
+        Ok(())
     }
 }
 

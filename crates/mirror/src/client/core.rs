@@ -205,6 +205,8 @@ pub struct ClientCore {
     version: u64,
     /// The version for which a request is outstanding.
     requested: Option<u64>,
+    /// The newest version that did not fit while a request was outstanding.
+    missed: u64,
     /// When to request again.
     retry_at: Option<Duration>,
     /// Versions up to this are dropped without a word.
@@ -228,6 +230,7 @@ impl ClientCore {
             state: None,
             version: 0,
             requested: None,
+            missed: 0,
             retry_at: None,
             silent: 0,
             epoch: None,
@@ -378,7 +381,7 @@ impl ClientCore {
             Message::Result(result) => self.take_result(result, now, events),
             Message::Ready(ready) if self.extensions.resume => {
                 if self.epoch.is_some() && ready.epoch.is_some() && self.epoch != ready.epoch {
-                    (self.restarted, self.silent) = (true, 0);
+                    (self.restarted, self.silent, self.missed) = (true, 0, 0);
                 }
                 self.epoch = ready.epoch.or(self.epoch);
             }
@@ -405,8 +408,13 @@ impl ClientCore {
                 let (current_version, incoming_version) = (self.version, message.version);
                 let conflict = Conflict { reason, current_version, incoming_version, message: frame.clone() };
                 events.extend([Event::Conflict(conflict)]);
-                if repairable && self.extensions.resync.is_some() && self.requested.is_none() {
-                    self.post_sync(incoming_version, None, resumable, now, events);
+                if repairable && self.extensions.resync.is_some() {
+                    if self.requested.is_none() {
+                        self.post_sync(incoming_version, None, resumable, now, events);
+                    } else {
+                        // The answer may have been made before it.
+                        self.missed = self.missed.max(incoming_version);
+                    }
                 }
                 return;
             }
@@ -431,6 +439,10 @@ impl ClientCore {
             if let Some(result) = self.pending.get_mut(&id).and_then(|pending| pending.result.take()) {
                 self.settle(id, outcome(result), events);
             }
+        }
+        if self.missed > self.version && self.requested.is_none() {
+            let missed = std::mem::take(&mut self.missed);
+            self.post_sync(missed, None, true, now, events);
         }
     }
 

@@ -161,7 +161,10 @@ impl Declared {
             quote!(let value = result;)
         };
         let finish = if output.is_unit {
-            quote!({ let () = value; Ok(None) })
+            quote!({
+                let () = value;
+                Ok(None)
+            })
         } else {
             quote!(#krate::outcome(&value))
         };

@@ -129,6 +129,9 @@ impl Session {
         let events = self.probe.command(command, self.now());
         self.events.extend(events);
         self.post();
+        if command.get("cmd").and_then(Value::as_str) == Some("dispose") {
+            self.connection = None;
+        }
         if self.connection.is_some() {
             while self.arrive(Duration::ZERO) {}
             while self.probe.is_waiting() && self.arrive(QUIET) {}

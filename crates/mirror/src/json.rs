@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
                             break;
                         }
                         self.expect(b']', "no comma and no end of a list")?;
-                        value = Value::List(items.into_iter().collect());
+                        value = Value::List(items.into());
                     }
                     Some(Open::Map(mut entries, key)) => {
                         entries.push((key, value));

@@ -226,16 +226,38 @@ pub(crate) fn apply_in_place(state: &mut Value, patches: &[Patch], extensions: E
         *state = apply_with_roots(state, patches, extensions)?;
         return Ok(());
     }
+    if patches.iter().any(|patch| patch.path.len() > DEPTH_MAX) {
+        return Err(PatchError::TooLong);
+    }
     let mut inverses = Vec::with_capacity(patches.len());
-    for patch in patches {
-        match apply_below(state, patch, extensions) {
-            Ok(inverse) => inverses.push(inverse),
-            Err(error) => {
-                for (patch, inverse) in patches.iter().zip(inverses).rev() {
-                    undo(state, patch, inverse);
-                }
-                return Err(error);
-            }
+    let applied = apply_run(state, patches, 0, extensions, &mut inverses);
+    if applied.is_err() {
+        for (patch, inverse) in patches.iter().zip(inverses).rev() {
+            undo(state, patch, inverse);
+        }
+    }
+    applied
+}
+
+/// Applies patches whose paths agree in their first `depth` segments, which lead to `container`. Neighbours that go on
+/// alike share the way: a change of many fields of many objects in one list finds the list once and each object once.
+fn apply_run(
+    container: &mut Value,
+    patches: &[Patch],
+    depth: usize,
+    extensions: Extensions,
+    inverses: &mut Vec<Inverse>,
+) -> Result<(), PatchError> {
+    let goes_on = |patch: &Patch| patch.path.len() > depth + 1;
+    for run in patches.chunk_by(|a, b| goes_on(a) && goes_on(b) && a.path[depth] == b.path[depth]) {
+        let Some(patch) = run.first() else { continue };
+        let step = &patch.path[depth];
+        if goes_on(patch) {
+            let inner = child(container, step).map_err(|fault| fault(patch.path[..=depth].to_vec()))?;
+            apply_run(inner, run, depth + 1, extensions, inverses)?;
+        } else {
+            let set = set(container, step, &patch.op, extensions);
+            inverses.push(set.map_err(|fault| fault(patch.path.to_vec()))?);
         }
     }
     Ok(())
@@ -252,7 +274,11 @@ fn apply_with_roots(state: &Value, patches: &[Patch], extensions: Extensions) ->
             };
         } else {
             let root = root.as_mut().ok_or_else(|| PatchError::Scalar(Vec::new()))?;
-            apply_below(root, patch, extensions)?;
+            if patch.path.len() > DEPTH_MAX {
+                return Err(PatchError::TooLong);
+            }
+            // The state before is at hand, so nothing is undone.
+            apply_run(root, std::slice::from_ref(patch), 0, extensions, &mut Vec::new())?;
         }
     }
     root.filter(|root| root.as_map().is_some()).ok_or(PatchError::Root)
@@ -268,20 +294,6 @@ enum Inverse {
     Insert(Value),
     /// The list was longer.
     Extend(Vec<Value>),
-}
-
-/// Applies one patch whose path is not empty. On failure nothing has changed.
-fn apply_below(root: &mut Value, patch: &Patch, extensions: Extensions) -> Result<Inverse, PatchError> {
-    let path = &patch.path[..];
-    if path.len() > DEPTH_MAX {
-        return Err(PatchError::TooLong);
-    }
-    let Some((last, steps)) = path.split_last() else { return Err(PatchError::Root) };
-    let mut container = root;
-    for (at, step) in steps.iter().enumerate() {
-        container = child(container, step).map_err(|fault| fault(path[..=at].to_vec()))?;
-    }
-    set(container, last, &patch.op, extensions).map_err(|fault| fault(path.to_vec()))
 }
 
 /// Takes a patch back that was the last one applied.

@@ -300,6 +300,17 @@ impl<T: Clone> Tree<T> {
     }
 }
 
+impl<T> From<Vec<T>> for Tree<T> {
+    /// Takes the vector itself over, if it is short.
+    fn from(items: Vec<T>) -> Self {
+        match items.len() {
+            0 => Tree::default(),
+            1..=CHUNK => Tree { root: Some(Arc::new(Node::Leaf(items))) },
+            _ => items.into_iter().collect(),
+        }
+    }
+}
+
 impl<T> FromIterator<T> for Tree<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut items = items.into_iter();

@@ -250,7 +250,7 @@ impl WriteList {
     }
 
     fn finish(self) -> Value {
-        wrapped(self.variant, Value::List(self.items.into_iter().collect()))
+        wrapped(self.variant, Value::List(self.items.into()))
     }
 }
 
@@ -416,7 +416,7 @@ impl<'de> de::Visitor<'de> for AnyValue {
         while let Some(item) = seq.next_element::<Value>()? {
             items.push(item);
         }
-        Ok(Value::List(items.into_iter().collect()))
+        Ok(Value::List(items.into()))
     }
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();

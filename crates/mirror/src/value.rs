@@ -323,6 +323,12 @@ impl PartialEq for List {
     }
 }
 
+impl From<Vec<Value>> for List {
+    fn from(values: Vec<Value>) -> List {
+        List(values.into())
+    }
+}
+
 impl FromIterator<Value> for List {
     fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> List {
         List(values.into_iter().collect())
@@ -352,7 +358,7 @@ impl Map {
                 equal
             });
         }
-        Map(entries.into_iter().collect())
+        Map(entries.into())
     }
 
     /// Returns the number of keys.

@@ -99,7 +99,7 @@ impl Run {
 fn run(seed: u64) {
     let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let kind = ["patch", "snapshot", "sections"][(seed % 3) as usize];
-    let options = HostOptions { epoch: Some(seed + 1), extensions: seed % 2 == 0, ..HostOptions::default() };
+    let options = HostOptions { epoch: Some(seed + 1), extensions: seed.is_multiple_of(2), ..HostOptions::default() };
     let host = app::builder(kind).unwrap().options(options).build().unwrap();
     let faults = Faults {
         drop: random(&mut dice, 300) as u32,

@@ -21,7 +21,12 @@ const CHUNK: usize = 16;
 #[derive(Clone)]
 enum Node<T> {
     Leaf(Vec<T>),
-    Branch { len: usize, children: Vec<Arc<Node<T>>> },
+    /// `sizes` are the children's lengths, side by side: finding a child looks at no other child.
+    Branch {
+        len: usize,
+        sizes: Vec<usize>,
+        children: Vec<Arc<Node<T>>>,
+    },
 }
 
 /// A sequence whose copies share nodes.
@@ -54,7 +59,8 @@ impl<T> Node<T> {
     }
 
     fn branch(children: Vec<Arc<Node<T>>>) -> Node<T> {
-        Node::Branch { len: children.iter().map(|child| child.len()).sum(), children }
+        let sizes: Vec<usize> = children.iter().map(|child| child.len()).collect();
+        Node::Branch { len: sizes.iter().sum(), sizes, children }
     }
 
     fn first(&self) -> Option<&T> {
@@ -69,12 +75,12 @@ impl<T> Node<T> {
 }
 
 /// The child that holds element `index`, and the element's place in it. An index just past the end is in the last child.
-fn child_of<T>(children: &[Arc<Node<T>>], mut index: usize) -> (usize, usize) {
-    for (at, child) in children.iter().enumerate() {
-        if index < child.len() || at + 1 == children.len() {
+fn child_of(sizes: &[usize], mut index: usize) -> (usize, usize) {
+    for (at, &size) in sizes.iter().enumerate() {
+        if index < size || at + 1 == sizes.len() {
             return (at, index);
         }
-        index -= child.len();
+        index -= size;
     }
     (0, index)
 }
@@ -92,16 +98,20 @@ impl<T: Clone> Node<T> {
                 let at = if index + 1 == items.len() { CHUNK } else { items.len() / 2 };
                 Some(Node::Leaf(items.split_off(at)))
             }
-            Node::Branch { len, children } => {
+            Node::Branch { len, sizes, children } => {
                 *len += 1;
-                let (at, index) = child_of(children, index);
+                let (at, index) = child_of(sizes, index);
+                sizes[at] += 1;
                 let split = Arc::make_mut(&mut children[at]).insert(index, item)?;
+                sizes[at] -= split.len();
+                sizes.insert(at + 1, split.len());
                 children.insert(at + 1, Arc::new(split));
                 if children.len() <= CHUNK {
                     return None;
                 }
                 let cut = if at + 2 == children.len() { CHUNK } else { children.len() / 2 };
                 let right = Node::branch(children.split_off(cut));
+                sizes.truncate(cut);
                 *len -= right.len();
                 Some(right)
             }
@@ -111,16 +121,19 @@ impl<T: Clone> Node<T> {
     fn remove(&mut self, index: usize) -> T {
         match self {
             Node::Leaf(items) => items.remove(index),
-            Node::Branch { len, children } => {
+            Node::Branch { len, sizes, children } => {
                 *len -= 1;
-                let (at, index) = child_of(children, index);
+                let (at, index) = child_of(sizes, index);
+                sizes[at] -= 1;
                 let item = Arc::make_mut(&mut children[at]).remove(index);
                 if children[at].width() == 0 {
                     children.remove(at);
+                    sizes.remove(at);
                 } else if children[at].width() < CHUNK / 4 && children.len() > 1 {
                     let left = at.min(children.len() - 2);
                     if children[left].width() + children[left + 1].width() <= CHUNK {
                         let right = Arc::unwrap_or_clone(children.remove(left + 1));
+                        sizes[left] += sizes.remove(left + 1);
                         Arc::make_mut(&mut children[left]).append(right);
                     }
                 }
@@ -132,8 +145,12 @@ impl<T: Clone> Node<T> {
     fn append(&mut self, right: Node<T>) {
         match (self, right) {
             (Node::Leaf(items), Node::Leaf(mut more)) => items.append(&mut more),
-            (Node::Branch { len, children }, Node::Branch { len: more_len, children: mut more }) => {
+            (
+                Node::Branch { len, sizes, children },
+                Node::Branch { len: more_len, sizes: mut more_sizes, children: mut more },
+            ) => {
                 *len += more_len;
+                sizes.append(&mut more_sizes);
                 children.append(&mut more);
             }
             _ => unreachable!("all leaves are equally deep"),
@@ -154,8 +171,8 @@ impl<T> Tree<T> {
         loop {
             match &**node {
                 Node::Leaf(items) => return items.get(index),
-                Node::Branch { children, .. } => {
-                    let (at, rest) = child_of(children, index);
+                Node::Branch { sizes, children, .. } => {
+                    let (at, rest) = child_of(sizes, index);
                     (node, index) = (&children[at], rest);
                 }
             }
@@ -178,9 +195,9 @@ impl<T> Tree<T> {
         loop {
             match &**node {
                 Node::Leaf(items) => return passed + items.partition_point(before),
-                Node::Branch { children, .. } => {
+                Node::Branch { sizes, children, .. } => {
                     let at = children.partition_point(|child| child.first().is_some_and(&mut before)).max(1) - 1;
-                    passed += children[..at].iter().map(|child| child.len()).sum::<usize>();
+                    passed += sizes[..at].iter().sum::<usize>();
                     node = &children[at];
                 }
             }
@@ -243,8 +260,8 @@ impl<T: Clone> Tree<T> {
         loop {
             match node {
                 Node::Leaf(items) => return items.get_mut(index),
-                Node::Branch { children, .. } => {
-                    let (at, rest) = child_of(children, index);
+                Node::Branch { sizes, children, .. } => {
+                    let (at, rest) = child_of(sizes, index);
                     (node, index) = (Arc::make_mut(&mut children[at]), rest);
                 }
             }

@@ -12,8 +12,9 @@ use crate::{
     value::{Map, Text, Value},
 };
 
-/// How many patches a log keeps, over all its changes: some megabytes at most.
-const LOG_PATCHES_MAX: usize = 1 << 16;
+/// How many patches a log keeps, over all its changes: about a megabyte. A longer answer would hardly be shorter than a
+/// snapshot, and what is let go of from a longer log has left the caches.
+const LOG_PATCHES_MAX: usize = 1 << 12;
 
 pub(super) struct View {
     mode: SyncMode,

@@ -137,7 +137,6 @@ fn a_panic_of_the_host_is_an_error_of_the_job() {
     let call = unsafe {
         peristyle_jobs::JobCall::lease(peristyle_jobs::JobCallParts {
             memory: None,
-            patches: None,
             shape: &shape,
             rows: 1,
             eids: eids.lend(),

@@ -10,6 +10,7 @@
 //!   patched later.
 
 use crate::{
+    json::DEPTH_MAX,
     patch::{Op, Patch, Segment, is_refused},
     typed::ValueError,
     value::{List, Map, Text, Value},
@@ -40,13 +41,25 @@ impl Changes {
     }
 }
 
-/// Fails if a key anywhere in `value` must not be in a path.
-pub(crate) fn check_keys(value: &Value) -> Result<(), ValueError> {
+/// Levels that a message has around a patch's value.
+const ENVELOPE: usize = 3;
+
+/// Fails if `value`, at a path of `above` segments, could not be published: if a key anywhere in it must not be in a path,
+/// or if it is nested so deeply that peers would refuse the message.
+pub(crate) fn check(value: &Value, above: usize) -> Result<(), ValueError> {
+    check_levels(value, DEPTH_MAX.saturating_sub(above + ENVELOPE))
+}
+
+fn check_levels(value: &Value, levels: usize) -> Result<(), ValueError> {
+    if !matches!(value, Value::List(_) | Value::Map(_)) {
+        return Ok(());
+    }
+    let below = levels.checked_sub(1).ok_or(ValueError::Depth)?;
     match value {
-        Value::List(list) => list.iter().try_for_each(check_keys),
+        Value::List(list) => list.iter().try_for_each(|value| check_levels(value, below)),
         Value::Map(map) => map.iter().try_for_each(|(key, value)| {
             check_key(key)?;
-            check_keys(value)
+            check_levels(value, below)
         }),
         _ => Ok(()),
     }
@@ -66,7 +79,7 @@ pub(crate) fn diff(old: &Value, new: &Value, changes: &mut Changes) -> Result<()
         (Value::Map(old), Value::Map(new)) => diff_maps(old, new, changes),
         (Value::List(old), Value::List(new)) => diff_lists(old, new, changes),
         _ => {
-            check_keys(new)?;
+            check(new, changes.path.len())?;
             changes.push(Op::Replace(new.clone()));
             Ok(())
         }
@@ -97,7 +110,7 @@ fn diff_maps(old: &Map, new: &Map, changes: &mut Changes) -> Result<(), ValueErr
         } else if order.is_gt() {
             let Some((key, value)) = new.next() else { continue };
             check_key(key)?;
-            check_keys(value)?;
+            check(value, changes.path.len() + 1)?;
             changes.key(key, |changes| changes.push(Op::Add(value.clone())));
         } else if let (Some((key, old)), Some((_, new))) = (old.next(), new.next()) {
             changes.key(key, |changes| diff(old, new, changes))?;
@@ -140,7 +153,7 @@ fn diff_lists(old: &List, new: &List, changes: &mut Changes) -> Result<(), Value
     }
     for at in start + shared..new.len() - end {
         let value = new.get(at).cloned().unwrap_or_default();
-        check_keys(&value)?;
+        check(&value, changes.path.len() + 1)?;
         changes.below(index(at), |changes| changes.push(Op::Add(value)));
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::{borrow::Borrow, collections::BTreeSet};
 use serde::Serialize;
 
 use crate::{
-    diff::{Changes, check_key, check_keys, diff},
+    diff::{Changes, check, check_key, diff},
     patch::{Op, Segment},
     tree::Tree,
     typed::{ValueError, field_key, value_of},
@@ -238,7 +238,7 @@ impl<T: Serialize + Clone + Send + Sync + 'static> State for StateList<T> {
                     }
                     ListOp::Insert(index, item) => {
                         let value = value_of(&item)?;
-                        check_keys(&value)?;
+                        check(&value, changes.path.len() + 1)?;
                         list.insert(index, value.clone());
                         changes.below(Segment::Index(index as u32), |changes| changes.push(Op::Add(value)));
                     }
@@ -253,7 +253,7 @@ impl<T: Serialize + Clone + Send + Sync + 'static> State for StateList<T> {
         (self.touched, self.ops, self.replaced) = (Vec::new(), Vec::new(), false);
         let value = self.to_value()?;
         if value != *published {
-            check_keys(&value)?;
+            check(&value, changes.path.len())?;
             changes.push(Op::Replace(value.clone()));
             *published = value;
         }
@@ -369,7 +369,7 @@ impl<T: Serialize + Clone + Send + Sync + 'static> State for StateMap<T> {
                     }
                     (None, Some(new)) => {
                         check_key(&key)?;
-                        check_keys(new)?;
+                        check(new, changes.path.len())?;
                         changes.push(Op::Add(new.clone()));
                         Ok(())
                     }

@@ -149,6 +149,17 @@ fn depth_and_size_cost_neither_stack_nor_memory() {
     assert!(parse(call("[".repeat(10_000_000))).is_err());
     assert!(parse("{\"a\":".repeat(10_000_000)).is_err());
     assert!(Message::parse(&call(format!("[\"{}\"]", "x".repeat(100))), 100).is_err());
+    // What would be too deep to be published is refused, and leaves the host able to publish.
+    let host = app::builder("patch").unwrap().build().unwrap();
+    let end = Arc::new(End::default());
+    host.connect(end.clone()).unwrap();
+    let receiver = end.0.lock().unwrap().clone().unwrap();
+    for (depth, changes) in [(505, 1), (507, 1), (508, 1), (100, 2)] {
+        let put = format!(r#"{{"type":"call","id":1,"module":"doc","method":"put","args":[["a"],{}]}}"#, deep(depth));
+        receiver.clone().receive(parse(put).map(Frame::new));
+        assert_eq!(host.state().1, changes, "depth {depth}");
+    }
+    host.connect(Arc::new(End::default())).unwrap();
     // Many patches, each below the last: state grows no deeper than paths are long.
     let mut client = ClientCore::new(Extensions::OFF);
     let mut events = Vec::new();

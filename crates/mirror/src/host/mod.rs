@@ -224,7 +224,7 @@ impl HostBuilder {
                 return Err(HostError::ModuleName(name.to_string()));
             }
             let value = module.to_value();
-            let value = value.and_then(|value| crate::diff::check_keys(&value).map(|()| value));
+            let value = value.and_then(|value| crate::diff::check(&value, 1).map(|()| value));
             let value =
                 value.map_err(|error| HostError::State { module: name.to_string(), error: error.to_string() })?;
             root.insert(name.clone(), value);

@@ -13,6 +13,9 @@ pub use peristyle_agents as agents;
 pub use peristyle_jobs as jobs;
 #[doc(inline)]
 pub use peristyle_memory as memory;
+#[cfg(feature = "mirror")]
+#[doc(inline)]
+pub use peristyle_mirror as mirror;
 #[doc(inline)]
 pub use peristyle_offload as offload;
 #[cfg(feature = "replica")]

@@ -88,6 +88,7 @@ impl Entity {
     }
 
     /// A handle of bits that were one.
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) const fn from_bits_unchecked(bits: u64) -> Entity {
         Entity(bits)

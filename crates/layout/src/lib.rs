@@ -22,6 +22,7 @@ pub mod descriptor;
 mod entity;
 #[cfg(feature = "alloc")]
 mod field;
+#[cfg(feature = "alloc")]
 pub mod patch;
 mod scalar;
 #[cfg(feature = "alloc")]
@@ -30,6 +31,7 @@ pub mod schema;
 pub use entity::{Entity, GENERATION_MAX, INDEX_MAX, InvalidEntity};
 #[cfg(feature = "alloc")]
 pub use field::{Field, layout_hash};
+#[cfg(feature = "alloc")]
 pub use patch::{PatchBuffer, PatchBytes, PatchDecodeError, PatchKind, PatchRecord};
 pub use scalar::Scalar;
 

@@ -129,13 +129,14 @@ fn nothing_that_arrives_panics() {
             client.receive(Message::parse(text, 1 << 20).map(Frame::new), Duration::from_secs(9), &mut events);
             assert_eq!(client.version(), 9_007_199_254_740_991);
         }
-        let changes = host.state().1;
+        let version = host.state().1;
         let add = |counter: &mut app::Counter| {
             counter.add(1.0);
             Ok(())
         };
         host.update(add).unwrap();
-        assert_eq!(host.state().1, changes + 1);
+        // Asynchronous actions that hostile calls started may be publishing beside it.
+        assert!(host.state().1 > version);
     }
 }
 

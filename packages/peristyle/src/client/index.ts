@@ -24,7 +24,6 @@ export {
   type BroadcastChannelLike,
   type BroadcastWorkerTransportOptions,
 } from "./transports/broadcast.js";
-export { createDataTransportWorkerTransport, type DataTransportLike } from "./transports/data-transport.js";
 export {
   connect,
   createWebSocketWorkerTransport,
@@ -35,3 +34,12 @@ export {
   type WebSocketWorkerTransport,
 } from "./connection/connect.js";
 export type { ConnectionStatus, SocketOptions, WebSocketConstructor, WebSocketLike } from "./connection/socket.js";
+export { Interpolation, TickClock, type FieldName } from "./replica/interpolate.js";
+export {
+  Prediction,
+  TooFarAheadError,
+  type Correction,
+  type PredictSystem,
+  type PredictedComponent,
+  type PredictedRows,
+} from "./replica/predict.js";

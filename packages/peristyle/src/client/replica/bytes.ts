@@ -129,6 +129,16 @@ export function bitsAt(bytes: Uint8Array, bit: number, width: number): number {
   return width === 32 ? value >>> 0 : value & ((1 << width) - 1);
 }
 
+/** A longer array with the same elements first. */
+export function grown<T extends { set(from: T): void }>(from: T, length: number): T {
+  const to = new (from.constructor as new (length: number) => T)(length);
+  to.set(from);
+  return to;
+}
+
+/** How long arrays are made that must hold so many: longer, so that growing row by row does not copy each time. */
+export const capacityFor = (rows: number): number => Math.max(64, Math.ceil(rows * 1.25));
+
 /** Writes a message. */
 export class Writer {
   #bytes = new Uint8Array(64);
@@ -138,9 +148,7 @@ export class Writer {
     const at = this.#length;
     this.#length += count;
     if (this.#length > this.#bytes.length) {
-      const bytes = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
-      bytes.set(this.#bytes);
-      this.#bytes = bytes;
+      this.#bytes = grown(this.#bytes, this.#length * 2);
     }
     return at;
   }

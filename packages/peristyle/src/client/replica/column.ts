@@ -8,7 +8,7 @@
  * # Rules
  * - A code is 0 where the row does not have the component.
  */
-import type { Fnv, Reader } from "./bytes.js";
+import { capacityFor, grown, type Fnv, type Reader } from "./bytes.js";
 import type { Packed } from "./pack.js";
 import type { Rows } from "./rows.js";
 import { Way, isLinear, isWide, wayOf, type ColumnTypes, type FieldSchema, type Scalar } from "./schema.js";
@@ -29,6 +29,9 @@ const ARRAYS = {
   u64: BigUint64Array,
   bool: Uint8Array,
 } as const;
+
+/** Rows that are moved on at a time: few enough that their differences and codes stay in the first cache. */
+const BLOCK = 2048;
 
 /** Differences on their way from a frame into columns. */
 export class Scratch {
@@ -73,14 +76,9 @@ export class Column {
     this.#shownCodes = this.#shownValues = undefined;
     const { words } = this;
     if (rows * words <= this.#codes.length) return;
-    const capacity = Math.max(64, Math.ceil(rows * 1.25)) * words;
-    const grown = (from: Int32Array): Int32Array<ArrayBuffer> => {
-      const to = new Int32Array(capacity);
-      to.set(from);
-      return to;
-    };
-    this.#codes = grown(this.#codes);
-    if (this.#velocity) this.#velocity = grown(this.#velocity);
+    const capacity = capacityFor(rows) * words;
+    this.#codes = grown(this.#codes, capacity);
+    if (this.#velocity) this.#velocity = grown(this.#velocity, capacity);
     if (this.#values) this.#makeValues();
   }
 
@@ -122,27 +120,23 @@ export class Column {
       this.#values = new ARRAYS[scalar](buffer);
     } else {
       this.#values = new ARRAYS[scalar](length);
-      this.#follow(undefined, this.#rows);
+      this.#follow(undefined, 0, this.#rows);
     }
   }
 
-  /** Takes values from the codes of rows in a list, or of all below a number. */
-  #follow(list: Uint32Array | undefined, count: number): void {
+  /** Takes values from the codes of rows in a list, or of the rows from `first` to before `end`. */
+  #follow(list: Uint32Array | undefined, first: number, end: number): void {
     if (this.#values === undefined || this.#isAliased) return;
     const values = this.#values as Exclude<ColumnArray, BigInt64Array | BigUint64Array>;
     const codes = this.#codes;
     const { scalar, step = 1 } = this.#field;
-    if (scalar === "bool") {
-      for (let i = 0; i < count; i++) {
-        const row = list ? list[i] : i;
-        values[row] = codes[row] === 0 ? 0 : 1;
-      }
-    } else if (list) {
-      for (let i = 0; i < count; i++) values[list[i]] = codes[list[i]] * step;
+    if (!list && values instanceof Float32Array) {
+      scale(values, codes, step, first, end);
     } else {
-      // Loops over one kind of array each, as engines make them fast.
-      if (values instanceof Float32Array) scale(values, codes, step, count);
-      else for (let row = 0; row < count; row++) values[row] = codes[row] * step;
+      for (let i = first; i < end; i++) {
+        const row = list ? list[i] : i;
+        values[row] = scalar === "bool" ? Math.abs(Math.sign(codes[row])) : codes[row] * step;
+      }
     }
   }
 
@@ -151,58 +145,36 @@ export class Column {
     const put = (to: Int32Array, from: Packed): void => {
       const { words } = this;
       const codes = scratch.words(rows.length * words);
-      if (words === 1) from.unpack(reader, codes);
-      else from.unpackWide(reader, codes);
-      for (let place = 0; place < rows.length; place++) {
-        const row = rows.at(place);
+      from.unpack(reader, codes, 0, rows.length);
+      rows.forEach((row, place) => {
         for (let word = 0; word < words; word++) to[row * words + word] = codes[place * words + word];
-      }
+      });
     };
     put(this.#codes, packed);
     if (velocity && this.#velocity) put(this.#velocity, velocity);
-    this.#follow(rows.isAll ? undefined : rows.list, rows.length);
+    this.#follow(rows.list, 0, rows.length);
   }
 
   /** Moves rows on by differences. */
   advance(rows: Rows, packed: Packed, reader: Reader, scratch: Scratch): void {
     const count = rows.length;
-    const by = scratch.words(count * this.words);
-    const list = rows.isAll ? undefined : rows.list;
-    if (this.words === 2) {
-      packed.unpackWide(reader, by);
-      this.#advanceWide(by, list, count);
-    } else {
-      packed.unpack(reader, by);
-      const codes = this.#codes;
-      if (list) advanceListed(this.#way, codes, this.#velocity, by, list, count);
-      else advanceFirst(this.#way, codes, this.#velocity, by, count);
-    }
-    this.#follow(list, count);
-  }
-
-  #advanceWide(by: Int32Array, list: Uint32Array | undefined, count: number): void {
     const codes = this.#codes;
-    const velocity = this.#velocity;
-    for (let i = 0; i < count; i++) {
-      const at = 2 * (list ? list[i] : i);
-      const lo = by[2 * i];
-      const hi = by[2 * i + 1];
-      switch (this.#way) {
-        case Way.Plain:
-          codes[at] = lo;
-          codes[at + 1] = hi;
-          break;
-        case Way.Xor:
-          codes[at] ^= lo;
-          codes[at + 1] ^= hi;
-          break;
-        case Way.AddTwice:
-          addWide(velocity as Int32Array, at, lo, hi);
-          addWide(codes, at, (velocity as Int32Array)[at], (velocity as Int32Array)[at + 1]);
-          break;
-        case Way.Add:
-          addWide(codes, at, lo, hi);
+    const velocity = this.#velocity ?? codes;
+    if (rows.isAll) {
+      const by = scratch.words(BLOCK * this.words);
+      for (let first = 0; first < count; first += BLOCK) {
+        const end = Math.min(count, first + BLOCK);
+        packed.unpack(reader, by, first, end - first);
+        if (this.words === 2) advanceWide(this.#way, codes, velocity, by, undefined, first, end);
+        else advanceAll(this.#way, codes, velocity, by, first, end);
+        this.#follow(undefined, first, end);
       }
+    } else {
+      const by = scratch.words(count * this.words);
+      packed.unpack(reader, by, 0, count);
+      if (this.words === 2) advanceWide(this.#way, codes, velocity, by, rows.list, 0, count);
+      else advanceListed(this.#way, codes, velocity, by, rows.list, count);
+      this.#follow(rows.list, 0, count);
     }
   }
 
@@ -213,8 +185,72 @@ export class Column {
   }
 }
 
-function scale(values: Float32Array, codes: Int32Array, step: number, count: number): void {
-  for (let row = 0; row < count; row++) values[row] = codes[row] * step;
+// Loops over one kind of array each, as engines make them fast. Differences lie in `by` from its start on.
+
+function scale(values: Float32Array, codes: Int32Array, step: number, first: number, end: number): void {
+  for (let row = first; row < end; row++) values[row] = codes[row] * step;
+}
+
+function advanceAll(way: Way, codes: Int32Array, velocity: Int32Array, by: Int32Array, first: number, end: number): void {
+  let i = 0;
+  if (way === Way.Add) {
+    for (let row = first; row < end; row++) codes[row] = (codes[row] + by[i++]) | 0;
+  } else if (way === Way.AddTwice) {
+    for (let row = first; row < end; row++) {
+      const difference = (velocity[row] + by[i++]) | 0;
+      velocity[row] = difference;
+      codes[row] = (codes[row] + difference) | 0;
+    }
+  } else if (way === Way.Xor) {
+    for (let row = first; row < end; row++) codes[row] ^= by[i++];
+  } else {
+    for (let row = first; row < end; row++) codes[row] = by[i++];
+  }
+}
+
+function advanceListed(
+  way: Way,
+  codes: Int32Array,
+  velocity: Int32Array,
+  by: Int32Array,
+  list: Uint32Array,
+  count: number,
+): void {
+  if (way === Way.Add) {
+    for (let i = 0; i < count; i++) codes[list[i]] += by[i];
+  } else if (way === Way.AddTwice) {
+    for (let i = 0; i < count; i++) codes[list[i]] += velocity[list[i]] += by[i];
+  } else if (way === Way.Xor) {
+    for (let i = 0; i < count; i++) codes[list[i]] ^= by[i];
+  } else {
+    for (let i = 0; i < count; i++) codes[list[i]] = by[i];
+  }
+}
+
+/** Codes of two words. */
+function advanceWide(
+  way: Way,
+  codes: Int32Array,
+  velocity: Int32Array,
+  by: Int32Array,
+  list: Uint32Array | undefined,
+  first: number,
+  end: number,
+): void {
+  for (let i = first; i < end; i++) {
+    const at = 2 * (list ? list[i] : i);
+    const lo = by[2 * (i - first)];
+    const hi = by[2 * (i - first) + 1];
+    if (way === Way.Add) {
+      addWide(codes, at, lo, hi);
+    } else if (way === Way.AddTwice) {
+      addWide(velocity, at, lo, hi);
+      addWide(codes, at, velocity[at], velocity[at + 1]);
+    } else {
+      codes[at] = way === Way.Xor ? codes[at] ^ lo : lo;
+      codes[at + 1] = way === Way.Xor ? codes[at + 1] ^ hi : hi;
+    }
+  }
 }
 
 /** Adds 64 bits to those at a place. */
@@ -222,35 +258,4 @@ function addWide(to: Int32Array, at: number, lo: number, hi: number): void {
   const sum = (to[at] >>> 0) + (lo >>> 0);
   to[at] = sum;
   to[at + 1] += hi + (sum >= 2 ** 32 ? 1 : 0);
-}
-
-function advanceFirst(way: Way, codes: Int32Array, velocity: Int32Array | undefined, by: Int32Array, count: number): void {
-  if (way === Way.Plain) {
-    for (let i = 0; i < count; i++) codes[i] = by[i];
-  } else if (way === Way.Add) {
-    for (let i = 0; i < count; i++) codes[i] += by[i];
-  } else if (way === Way.Xor) {
-    for (let i = 0; i < count; i++) codes[i] ^= by[i];
-  } else if (velocity) {
-    for (let i = 0; i < count; i++) codes[i] += velocity[i] += by[i];
-  }
-}
-
-function advanceListed(
-  way: Way,
-  codes: Int32Array,
-  velocity: Int32Array | undefined,
-  by: Int32Array,
-  list: Uint32Array,
-  count: number,
-): void {
-  if (way === Way.Plain) {
-    for (let i = 0; i < count; i++) codes[list[i]] = by[i];
-  } else if (way === Way.Add) {
-    for (let i = 0; i < count; i++) codes[list[i]] += by[i];
-  } else if (way === Way.Xor) {
-    for (let i = 0; i < count; i++) codes[list[i]] ^= by[i];
-  } else if (velocity) {
-    for (let i = 0; i < count; i++) codes[list[i]] += velocity[list[i]] += by[i];
-  }
 }

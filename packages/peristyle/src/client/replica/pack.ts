@@ -19,17 +19,21 @@ export class Packed {
   #lo = 0;
   #hi = 0;
   #at = 0;
-  count = 0;
+  /** Where the next run lies, and what is left of this one. */
+  #run: Reader | undefined;
+  #runLeft = 0;
 
-  /** Finds a column of `count` differences of `bits` bits. */
-  read(reader: Reader, count: number, bits: 32 | 64): void {
-    this.count = count;
+  /** @param words of 32 bits that a difference has. */
+  constructor(readonly words: 1 | 2) {}
+
+  /** Finds a column of `count` differences. */
+  read(reader: Reader, count: number): void {
     if (count === 0) return;
     const head = reader.u8();
     this.#form = head >> 6;
     this.#width = head & 63;
     this.#shift = this.#lo = this.#hi = 0;
-    if (this.#form === RUNS && this.#width === 0) return this.#readRuns(reader);
+    if (this.#form === RUNS && this.#width === 0) return this.#readRuns(reader, count);
     if (this.#form === BITS) {
       const shift = reader.u8();
       if (shift & 0x80) this.#width = 64;
@@ -41,66 +45,73 @@ export class Packed {
     } else {
       throw reader.invalid("an unknown form of column");
     }
-    if (this.#width + this.#shift > bits) throw reader.invalid("a column of more bits than its values have");
+    if (this.#width + this.#shift > this.words * 32) throw reader.invalid("a column of more bits than its values have");
     this.#at = reader.take(Math.ceil((count * this.#width) / 8));
   }
 
-  #readRuns(reader: Reader): void {
+  #readRuns(reader: Reader, count: number): void {
     this.#at = reader.at;
-    for (let rows = 0; rows < this.count; ) {
+    for (let rows = 0; rows < count; ) {
       reader.signed();
-      rows += 1 + reader.bounded(this.count - rows - 1, "a run beyond the column");
+      rows += 1 + reader.bounded(count - rows - 1, "a run beyond the column");
     }
   }
 
-  /** Takes the differences out of the frame, 32 bits each. */
-  unpack(reader: Reader, out: Int32Array): void {
-    if (this.#form === RUNS) return this.#unpackRuns(reader, out, false);
-    const { count } = this;
-    const { bytes, view } = reader;
+  /**
+   * Takes `count` differences from the `first` on out of the frame; those of two words with the low one first. Whoever
+   * takes them in parts takes them in order, each part but the last being a multiple of eight.
+   */
+  unpack(reader: Reader, out: Int32Array, first: number, count: number): void {
+    if (this.#form === RUNS) this.#unpackRuns(reader, out, first, count);
+    else if (this.words === 1) this.#unpackNarrow(reader, out, first, count);
+    else this.#unpackWide(reader, out, first, count);
+  }
+
+  #unpackNarrow({ bytes, view }: Reader, out: Int32Array, first: number, count: number): void {
     const width = this.#width;
     const shift = this.#shift;
     const least = this.#lo | 0;
-    const at = this.#at;
-    if (width === 0) {
-      out.fill(least, 0, count);
-    } else if (width === 8) {
-      for (let i = 0; i < count; i++) out[i] = (bytes[at + i] << shift) + least;
-    } else if (width === 16) {
-      for (let i = 0; i < count; i++) out[i] = (view.getUint16(at + 2 * i, true) << shift) + least;
+    // A whole number of bytes, as `first` is a multiple of eight.
+    const at = this.#at + (first * width) / 8;
+    let i = 0;
+    if (width === 8) {
+      for (; i < count; i++) out[i] = ((bytes[at + i] << shift) + least) | 0;
     } else if (width === 32) {
-      for (let i = 0; i < count; i++) out[i] = view.getInt32(at + 4 * i, true) + least;
-    } else {
-      const first = at * 8;
-      // Those of which the four bytes that they begin in lie in the message.
+      for (; i < count; i++) out[i] = (view.getInt32(at + 4 * i, true) + least) | 0;
+    } else if (width > 0 && width <= 25) {
       const mask = (1 << width) - 1;
-      let bit = first;
-      let i = 0;
-      if (width <= 25) {
-        const end = Math.min(count, Math.floor((bytes.length * 8 - 32 - first) / width));
-        for (; i < end; i++, bit += width) {
-          out[i] = (((view.getInt32(bit >>> 3, true) >>> (bit & 7)) & mask) << shift) + least;
+      // Values of which the four bytes that they begin in lie in the message.
+      const end = Math.min(count, Math.floor(((bytes.length - at - 4) * 8) / width));
+      let bit = 0;
+      if (width < 10) {
+        for (; i < end; i++, bit = (bit + width) | 0) {
+          const byte = at + (bit >>> 3);
+          const code = ((bytes[byte] | (bytes[byte + 1] << 8)) >>> (bit & 7)) & mask;
+          out[i] = ((code << shift) + least) | 0;
+        }
+      } else {
+        for (; i < end; i++, bit = (bit + width) | 0) {
+          const code = (view.getInt32(at + (bit >>> 3), true) >>> (bit & 7)) & mask;
+          out[i] = ((code << shift) + least) | 0;
         }
       }
-      for (; i < count; i++, bit += width) out[i] = (bitsAt(bytes, bit, width) << shift) + least;
     }
+    for (; i < count; i++) out[i] = (bitsAt(bytes, at * 8 + i * width, width) << shift) + least;
   }
 
-  /** Takes the differences out of the frame, each as two halves, the low one first. */
-  unpackWide(reader: Reader, out: Int32Array): void {
-    if (this.#form === RUNS) return this.#unpackRuns(reader, out, true);
-    const { bytes, view } = reader;
+  #unpackWide({ bytes, view }: Reader, out: Int32Array, first: number, count: number): void {
     const width = this.#width;
     const shift = this.#shift;
     const lowWidth = Math.min(width, 32);
-    for (let i = 0; i < this.count; i++) {
+    for (let i = 0; i < count; i++) {
       let lo: number;
       let hi: number;
       if (width === 64) {
-        lo = view.getUint32(this.#at + 8 * i, true);
-        hi = view.getInt32(this.#at + 8 * i + 4, true);
+        const at = this.#at + 8 * (first + i);
+        lo = view.getUint32(at, true);
+        hi = view.getInt32(at + 4, true);
       } else {
-        const bit = this.#at * 8 + i * width;
+        const bit = this.#at * 8 + (first + i) * width;
         lo = bitsAt(bytes, bit, lowWidth) >>> 0;
         hi = bitsAt(bytes, bit + 32, width - lowWidth);
         if (shift >= 32) {
@@ -118,20 +129,23 @@ export class Packed {
     }
   }
 
-  #unpackRuns({ bytes }: Reader, out: Int32Array, isWide: boolean): void {
-    const reader = new Reader(bytes);
-    reader.at = this.#at;
-    for (let i = 0; i < this.count; ) {
-      reader.signed();
-      const { lo, hi } = reader;
-      for (const end = i + 1 + reader.varint(); i < end; i++) {
-        if (isWide) {
-          out[2 * i] = lo;
-          out[2 * i + 1] = hi;
-        } else {
-          out[i] = lo;
-        }
+  #unpackRuns({ bytes }: Reader, out: Int32Array, first: number, count: number): void {
+    const { words } = this;
+    if (first === 0) {
+      this.#run = new Reader(bytes);
+      this.#run.at = this.#at;
+      this.#runLeft = 0;
+    }
+    const run = this.#run as Reader;
+    for (let i = 0; i < count; i++) {
+      if (this.#runLeft === 0) {
+        run.signed();
+        [this.#lo, this.#hi] = [run.lo, run.hi];
+        this.#runLeft = run.varint() + 1;
       }
+      this.#runLeft--;
+      out[words * i] = this.#lo;
+      if (words === 2) out[2 * i + 1] = this.#hi;
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Sets of rows: lists that keep their capacity, and their form on the wire. */
-import { bitsAt, type Reader } from "./bytes.js";
+import { bitsAt, grown, type Reader } from "./bytes.js";
 
 /** Rows of a view, ascending. Its contents are replaced by each frame. */
 export class Rows implements Iterable<number> {
@@ -14,10 +14,10 @@ export class Rows implements Iterable<number> {
     return this.isAll ? place : this.#list[place];
   }
 
-  /** Calls `f` with each row. */
-  forEach(f: (row: number) => void): void {
+  /** Calls `f` with each row and its place. */
+  forEach(f: (row: number, place: number) => void): void {
     const { length } = this;
-    for (let place = 0; place < length; place++) f(this.at(place));
+    for (let place = 0; place < length; place++) f(this.at(place), place);
   }
 
   *[Symbol.iterator](): Iterator<number> {
@@ -61,11 +61,7 @@ export class Rows implements Iterable<number> {
 
   /** @internal */
   push(row: number): void {
-    if (this.length === this.#list.length) {
-      const list = new Uint32Array(this.length * 2);
-      list.set(this.#list);
-      this.#list = list;
-    }
+    if (this.length === this.#list.length) this.#list = grown(this.#list, this.length * 2);
     this.#list[this.length++] = row;
   }
 

@@ -9,13 +9,22 @@
  * - Fields and components that one side lacks are no error until they are asked for.
  * - Buffers are kept: after the first frames a frame allocates nothing that grows with its rows.
  */
-import { Fnv, Reader, bitsAt } from "./bytes.js";
+import { Fnv, Reader, bitsAt, capacityFor, grown } from "./bytes.js";
 import { Column, Scratch, type ColumnArray } from "./column.js";
 import type { Columns, ComponentType, Fields, Values } from "./component.js";
 import { FrameError } from "./error.js";
 import { Packed } from "./pack.js";
 import { Cursor, Rows, readRows } from "./rows.js";
-import { KIND_FRAME, decodeSchema, isLinear, readHeader, type ComponentSchema, type Schema } from "./schema.js";
+import {
+  KIND_FRAME,
+  decodeSchema,
+  isLinear,
+  isWide,
+  readHeader,
+  type ComponentSchema,
+  type FieldSchema,
+  type Schema,
+} from "./schema.js";
 
 const SNAPSHOT = 1;
 const HASH = 2;
@@ -69,9 +78,10 @@ class Part {
   readonly differences: Packed[];
 
   constructor({ fields }: ComponentSchema) {
-    this.starts = fields.map(() => new Packed());
-    this.velocities = fields.map((field) => (isLinear(field) ? new Packed() : undefined));
-    this.differences = fields.map(() => new Packed());
+    const packed = (field: FieldSchema): Packed => new Packed(isWide(field) ? 2 : 1);
+    this.starts = fields.map(packed);
+    this.velocities = fields.map((field) => (isLinear(field) ? packed(field) : undefined));
+    this.differences = fields.map(packed);
   }
 }
 
@@ -380,9 +390,8 @@ export class ViewWorld {
     this.#findGained();
     this.#parts.forEach((part, component) => {
       part.starts.forEach((start, field) => {
-        const { words } = this.#held[component].columns[field];
-        start.read(reader, part.gained.length, words === 1 ? 32 : 64);
-        if (snapshot) part.velocities[field]?.read(reader, part.gained.length, words === 1 ? 32 : 64);
+        start.read(reader, part.gained.length);
+        if (snapshot) part.velocities[field]?.read(reader, part.gained.length);
       });
       part.isChanged = ((changed >>> component) & 1) === 1;
       part.changed.clear();
@@ -400,10 +409,10 @@ export class ViewWorld {
     readNamed(LEAVE, leave);
     const at = reader.take(Math.ceil(leave.length / 8)) * 8;
     this.#destroyed.length = 0;
-    for (let place = 0; place < leave.length; place++) {
-      if (!isLive(leave.at(place))) throw reader.invalid("a free row is left");
+    leave.forEach((row, place) => {
+      if (!isLive(row)) throw reader.invalid("a free row is left");
       this.#destroyed.push(bitsAt(reader.bytes, at + place, 1) === 1);
-    }
+    });
   }
 
   #parseEnter(
@@ -415,15 +424,14 @@ export class ViewWorld {
     readNamed(ENTER, enter);
     this.#entering.length = this.#masksEntering.length = 0;
     let expected = 0;
-    for (let place = 0; place < enter.length; place++) {
-      const row = enter.at(place);
+    enter.forEach((row) => {
       if (isLive(row) && !this.#leave.has(row)) throw reader.invalid("an entity enters a row that is another's");
       reader.signed();
       const entity = expected + reader.hi * 2 ** 32 + reader.lo;
       if (!isEntity(entity)) throw reader.invalid("not an entity");
       this.#entering.push(entity);
       expected = entity + 1;
-    }
+    });
     while (this.#masksEntering.length < enter.length) {
       const mask = this.#readMask(reader, false);
       const left = enter.length - this.#masksEntering.length - 1;
@@ -439,13 +447,12 @@ export class ViewWorld {
     const remask = this.#remask;
     readNamed(REMASK, remask);
     this.#newMasks.length = 0;
-    for (let place = 0; place < remask.length; place++) {
-      const row = remask.at(place);
+    remask.forEach((row) => {
       if (!isLive(row) || this.#leave.has(row)) {
         throw reader.invalid("a row changes components that is not in view");
       }
       this.#newMasks.push(this.#readMask(reader, false));
-    }
+    });
   }
 
   /** Reads a set of components, none of which the schema lacks. */
@@ -463,12 +470,9 @@ export class ViewWorld {
     const gain = (row: number, mask: number): void => {
       for (let left = mask; left !== 0; left &= left - 1) this.#parts[31 - Math.clz32(left & -left)].gained.push(row);
     };
-    for (let place = 0; place < this.#enter.length; place++) gain(this.#enter.at(place), this.#masksEntering[place]);
+    this.#enter.forEach((row, place) => gain(row, this.#masksEntering[place]));
     if (this.#remask.length === 0) return;
-    for (let place = 0; place < this.#remask.length; place++) {
-      const row = this.#remask.at(place);
-      gain(row, this.#newMasks[place] & ~this.#masks[row]);
-    }
+    this.#remask.forEach((row, place) => gain(row, this.#newMasks[place] & ~this.#masks[row]));
     for (const part of this.#parts) part.gained.sort();
   }
 
@@ -489,42 +493,36 @@ export class ViewWorld {
       return !left.finds(row) && !gaining.finds(row);
     };
     if (readRows(reader, rows, changed)) {
-      for (let place = 0; place < changed.length; place++) {
-        if (!stays(changed.at(place))) throw reader.invalid("a row changes that lacks the component");
-      }
+      changed.forEach((row) => {
+        if (!stays(row)) throw reader.invalid("a row changes that lacks the component");
+      });
     } else if (isSame && !snapshot && held.count === rows) {
       changed.setFirst(rows);
     } else {
       for (let row = 0; row < this.#rows; row++) if (stays(row)) changed.push(row);
     }
-    part.differences.forEach((difference, field) => {
-      difference.read(reader, changed.length, held.columns[field].words === 1 ? 32 : 64);
-    });
+    for (const difference of part.differences) difference.read(reader, changed.length);
   }
 
   /** Takes in what was parsed; nothing of it can fail. */
   #commit(reader: Reader, snapshot: boolean, rows: number): void {
     this.#removed.length = 0;
     if (snapshot) this.#forgetAll();
-    for (let place = 0; place < this.#leave.length; place++) {
-      const row = this.#leave.at(place);
+    this.#leave.forEach((row, place) => {
       this.#removed.push(this.#entities[row], row, this.#destroyed[place] ? 1 : 0);
       this.#rowOf?.delete(this.#entities[row]);
       this.#setMask(row, 0);
       this.#entities[row] = 0;
       this.length--;
-    }
+    });
     this.#grow(rows);
-    for (let place = 0; place < this.#enter.length; place++) {
-      const row = this.#enter.at(place);
+    this.#enter.forEach((row, place) => {
       this.#entities[row] = this.#entering[place];
       this.#rowOf?.set(this.#entering[place], row);
       this.#setMask(row, this.#masksEntering[place]);
       this.length++;
-    }
-    for (let place = 0; place < this.#remask.length; place++) {
-      this.#setMask(this.#remask.at(place), this.#newMasks[place]);
-    }
+    });
+    this.#remask.forEach((row, place) => this.#setMask(row, this.#newMasks[place]));
     if (snapshot) this.#keepTheMissing();
     this.#parts.forEach((part, component) => {
       const held = this.#held[component];
@@ -575,13 +573,8 @@ export class ViewWorld {
     this.#rows = rows;
     this.#shownEntities = undefined;
     if (rows > this.#entities.length) {
-      const capacity = Math.max(64, Math.ceil(rows * 1.25));
-      const entities = new Float64Array(capacity);
-      entities.set(this.#entities);
-      this.#entities = entities;
-      const masks = new Uint32Array(capacity);
-      masks.set(this.#masks);
-      this.#masks = masks;
+      this.#entities = grown(this.#entities, capacityFor(rows));
+      this.#masks = grown(this.#masks, capacityFor(rows));
     }
     for (const held of this.#held) for (const column of held.columns) column.grow(rows);
   }

@@ -5,9 +5,9 @@
 import { frames, schema } from "./frames.mjs";
 
 const ROWS = 300_000;
-const FRAMES = 60;
+const FRAMES = 200;
 /** Frames that engines need to compile. */
-const WARM_UP = 20;
+const WARM_UP = 100;
 
 /** The same numbers in every run. */
 function dice(seed) {

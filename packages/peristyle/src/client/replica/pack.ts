@@ -72,31 +72,13 @@ export class Packed {
     const shift = this.#shift;
     const least = this.#lo | 0;
     // A whole number of bytes, as `first` is a multiple of eight.
-    const at = this.#at + (first * width) / 8;
-    let i = 0;
-    if (width === 8) {
-      for (; i < count; i++) out[i] = ((bytes[at + i] << shift) + least) | 0;
-    } else if (width === 32) {
-      for (; i < count; i++) out[i] = (view.getInt32(at + 4 * i, true) + least) | 0;
-    } else if (width > 0 && width <= 25) {
-      const mask = (1 << width) - 1;
-      // Values of which the four bytes that they begin in lie in the message.
-      const end = Math.min(count, Math.floor(((bytes.length - at - 4) * 8) / width));
-      let bit = 0;
-      if (width < 10) {
-        for (; i < end; i++, bit = (bit + width) | 0) {
-          const byte = at + (bit >>> 3);
-          const code = ((bytes[byte] | (bytes[byte + 1] << 8)) >>> (bit & 7)) & mask;
-          out[i] = ((code << shift) + least) | 0;
-        }
-      } else {
-        for (; i < end; i++, bit = (bit + width) | 0) {
-          const code = (view.getInt32(at + (bit >>> 3), true) >>> (bit & 7)) & mask;
-          out[i] = ((code << shift) + least) | 0;
-        }
-      }
-    }
-    for (; i < count; i++) out[i] = (bitsAt(bytes, at * 8 + i * width, width) << shift) + least;
+    const at = (this.#at + ((first * width) >>> 3)) | 0;
+    // Values of which the four bytes that they begin in lie in the message.
+    let done = width === 0 || width > 25 ? 0 : Math.min(count, (((bytes.length - at - 4) * 8) / width) | 0);
+    if (done < 0) done = 0;
+    if (width < 10) unpackShort(bytes, at, width, shift, least, out, done);
+    else unpackLong(view, at, width, shift, least, out, done);
+    for (; done < count; done++) out[done] = (bitsAt(bytes, at * 8 + done * width, width) << shift) + least;
   }
 
   #unpackWide({ bytes, view }: Reader, out: Int32Array, first: number, count: number): void {
@@ -147,5 +129,42 @@ export class Packed {
       out[words * i] = this.#lo;
       if (words === 2) out[2 * i + 1] = this.#hi;
     }
+  }
+}
+
+// Loops of their own, of whole numbers of 32 bits alone: as engines make them fast.
+
+/** Values of at most nine bits, each of which lies in two bytes. */
+function unpackShort(
+  bytes: Uint8Array,
+  at: number,
+  width: number,
+  shift: number,
+  least: number,
+  out: Int32Array,
+  count: number,
+): void {
+  const mask = (1 << width) - 1;
+  for (let i = 0, bit = 0; i < count; i++, bit = (bit + width) | 0) {
+    const byte = (at + (bit >>> 3)) | 0;
+    const code = ((bytes[byte] | (bytes[byte + 1] << 8)) >>> (bit & 7)) & mask;
+    out[i] = ((code << shift) + least) | 0;
+  }
+}
+
+/** Values of at most 25 bits, each of which lies in four bytes. */
+function unpackLong(
+  view: DataView,
+  at: number,
+  width: number,
+  shift: number,
+  least: number,
+  out: Int32Array,
+  count: number,
+): void {
+  const mask = (1 << width) - 1;
+  for (let i = 0, bit = 0; i < count; i++, bit = (bit + width) | 0) {
+    const code = (view.getInt32(at + (bit >>> 3), true) >>> (bit & 7)) & mask;
+    out[i] = ((code << shift) + least) | 0;
   }
 }

@@ -129,17 +129,24 @@ impl Scene {
         Ok(())
     }
 
+    /// Everybody moves on, and counts.
+    fn advance(&mut self) {
+        self.world.query::<&mut Position>().for_each(&mut self.world, |position| *position.x += 0.75);
+        let dice = &mut self.dice;
+        self.world.query::<&mut Body>().for_each(&mut self.world, |body| *body.since += dice.below(9) as i64 - 4);
+    }
+
     /// Changes something, another thing in each tick.
     fn step(&mut self, tick: u64, entities: usize) -> Result<(), Box<dyn std::error::Error>> {
         let few = (self.entities.len() / 20).max(1);
         match tick % 8 {
-            // Everybody moves on, as always.
-            1 => self.world.query::<&mut Position>().for_each(&mut self.world, |position| *position.x += 0.75),
+            1 => self.advance(),
             2 => self.world.query::<&mut Position>().for_each(&mut self.world, |position| {
                 *position.x += 0.75;
                 *position.y -= *position.z as f64;
             }),
             3 => {
+                self.advance();
                 self.despawn(few * 2)?;
                 self.spawn(few)?;
             }
@@ -170,6 +177,9 @@ impl Scene {
                     self.world.insert(self.entities[(at + 1) % self.entities.len()], (body,))?;
                 }
                 self.spawn(entities.saturating_sub(self.entities.len()))?;
+                if tick > 8 {
+                    self.advance();
+                }
             }
             // Neighbours.
             7 => {

@@ -162,14 +162,40 @@ describe("a connection", () => {
       socket.send(render(frames.schema));
       socket.send(render(frames.snapshot([1], [1])));
     };
-    const connection = open();
+    const sockets: WebSocket[] = [];
+    class Noted extends WebSocket {
+      constructor(url: string) {
+        super(url);
+        sockets.push(this);
+      }
+    }
+    const connection = open({ WebSocket: Noted as unknown as WebSocketConstructor });
     const errors: string[] = [];
+    const statuses: string[] = [];
     connection.on("error", (error) => errors.push(error.code));
+    connection.on("status", ({ status }) => statuses.push(status));
     await until(() => connection.view?.tick === 1);
     frames.frame([2], [2]);
     server.peers[0].socket.send(render(frames.frame([3], [3])));
     await until(() => connection.view?.tick === 4);
     expect(errors).toEqual(["gap"]);
+    // The old socket's close comes late, and is nobody's concern.
+    await until(() => sockets[0].readyState === WebSocket.CLOSED);
+    await until(() => connection.status.status === "open");
+    expect(statuses).toEqual(["connecting", "open", "waiting", "connecting", "open"]);
+    expect(server.peers[1].url).not.toContain("tick=");
+  });
+
+  test("starts anew where the host does not say which of its runs this is", async () => {
+    const frames = new FrameHost();
+    server.onPeer = ({ socket }) => {
+      socket.send(render(frames.schema));
+      socket.send(render(frames.snapshot([1], [1])));
+    };
+    const connection = open();
+    await until(() => connection.view?.tick === 1);
+    server.peers[0].socket.terminate();
+    await until(() => connection.view?.tick === 2);
     expect(server.peers[1].url).not.toContain("tick=");
   });
 

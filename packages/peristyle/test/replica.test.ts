@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { FrameError, ViewWorld, component } from "../src/client/index.js";
+import { FrameHost } from "./support/host.js";
 
 /** Made by `cargo run -p peristyle-replica --example replica_vectors -- packages/peristyle/test/fixtures/replica`. */
 const folder = process.env.PERISTYLE_REPLICA_VECTORS ?? new URL("fixtures/replica", import.meta.url).pathname;
@@ -154,6 +155,11 @@ describe("a recorded stream", () => {
     expect(trusting.apply(bad).tick).toBe(states[hashed].tick);
   });
 
+  test("refuses bytes after the end", () => {
+    expect(() => view.apply(Uint8Array.from([...frames[0], 0]))).toThrow("bytes after the end of the frame");
+    expect(view.tick).toBeUndefined();
+  });
+
   test("refuses more rows than it is told to allow", () => {
     expect(() => ViewWorld.open(schema, { rowsMax: 10 }).apply(frames[0])).toThrow("at most 10 are allowed");
   });
@@ -185,6 +191,22 @@ describe("a recorded stream", () => {
     expect(view.column("Nothing", "x")).toBeUndefined();
     expect(view.changed("Nothing").length).toBe(0);
   });
+});
+
+test("updates need no new buffers after the first", () => {
+  const host = new FrameHost();
+  const view = ViewWorld.open(host.schema);
+  const rows = 5000;
+  const values = (by: number): number[] => Array.from({ length: rows }, (_, row) => row * by);
+  view.apply(host.snapshot(values(1), values(0)));
+  const updates = Array.from({ length: 40 }, (_, at) => host.frame(values(at), values(-at)));
+  const show = (frame: Uint8Array): number => view.apply(frame).tick + view.get(Body).x[rows - 1];
+  const Body = component("Body", { x: "f32" });
+  for (const frame of updates.slice(0, 5)) show(frame);
+  const before = process.memoryUsage().arrayBuffers;
+  for (const frame of updates.slice(5)) show(frame);
+  expect(process.memoryUsage().arrayBuffers).toBeLessThanOrEqual(before);
+  expect(view.get(Body).x[3]).toBe(117);
 });
 
 describe("a schema", () => {

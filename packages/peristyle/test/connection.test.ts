@@ -252,6 +252,18 @@ describe("a connection", () => {
     expect(server.peers.length).toBe(1);
   });
 
+  test("does not ask a host of another version again, and says so", async () => {
+    server.onPeer = ({ socket }) => {
+      const schema = render(new FrameHost().schema);
+      schema[2] = 9;
+      socket.send(schema);
+    };
+    const connection = open();
+    await until(() => connection.status.status === "closed");
+    expect(connection.status).toMatchObject({ reason: "the frame has version 9 of the format, this is version 1" });
+    expect(server.peers.length).toBe(1);
+  });
+
   test("waits longer each time, and not as long as the others", async () => {
     await server.close();
     const waits: number[] = [];

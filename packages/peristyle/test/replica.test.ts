@@ -119,7 +119,7 @@ describe("a recorded stream", () => {
       return copy;
     };
     for (const [index, frame] of frames.slice(0, 8).entries()) {
-      for (let at = 0; at < frame.length; at++) {
+      for (let at = 0; at < frame.length; at += at < 60 ? 1 : 7) {
         const other = ViewWorld.open(schema, { rowsMax: 4096 });
         for (const before of frames.slice(0, index)) other.apply(before);
         try {

@@ -33,6 +33,7 @@ export {
   type Topic,
   type WebSocketWorkerTransport,
 } from "./connection/connect.js";
+export { ReplicaStream, type ReplicaEvents } from "./connection/replica-stream.js";
 export type { ConnectionStatus, SocketOptions, WebSocketConstructor, WebSocketLike } from "./connection/socket.js";
 export { Interpolation, TickClock, type FieldName } from "./replica/interpolate.js";
 export {

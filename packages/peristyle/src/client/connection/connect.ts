@@ -144,7 +144,11 @@ export class Connection<S extends object = Record<string, unknown>> extends Emit
 
   #receive(message: Uint8Array): void {
     if (message[0] === TOPIC_TRACE) this.emit("trace", message.subarray(1));
-    else if (message[0] === TOPIC_RENDER && !this.#replica.receive(message)) this.#socket.restart("a frame did not fit");
+    if (message[0] !== TOPIC_RENDER) return;
+    const error = this.#replica.receive(message);
+    // Another version stays another one, however often it is asked.
+    if (error?.code === "version") this.#socket.close(4000, error.message);
+    else if (error) this.#socket.restart(error.message);
   }
 
   /** Where it stands. */

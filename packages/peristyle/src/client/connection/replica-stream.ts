@@ -68,20 +68,17 @@ export class ReplicaStream extends Emitter<ReplicaEvents> {
     if (this.#interest) this.#request(encodeInterest(this.#interest));
   }
 
-  /**
-   * Takes in a binary message, topic included. Gives false if the stream is lost and a new connection is needed.
-   */
-  receive(message: Uint8Array): boolean {
-    const bytes = message.subarray(1);
+  /** Takes in a binary message, topic included. Gives the error if the stream is lost: a new connection is needed. */
+  receive(message: Uint8Array): FrameError | undefined {
     try {
-      this.#take(bytes);
-      return true;
+      this.#take(message.subarray(1));
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.#isLost = true;
       this.emit("error", error);
-      return false;
+      return error;
     }
+    return undefined;
   }
 
   #take(bytes: Uint8Array): void {

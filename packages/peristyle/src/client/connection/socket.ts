@@ -196,9 +196,10 @@ export class Socket extends Emitter<SocketEvents> {
     clearTimeout(this.#idle);
     if (code === undefined) return;
     try {
-      socket?.close(code, reason);
+      // A reason has at most 123 bytes; ours are ASCII.
+      socket?.close(code, reason?.slice(0, 123));
     } catch {
-      // It was not open yet, or the reason is too long for it: either way it is left.
+      // It was not open yet: it is left all the same.
     }
   }
 }

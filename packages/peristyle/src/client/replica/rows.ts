@@ -45,7 +45,7 @@ export class Rows implements Iterable<number> {
 
   /** A list of its own. */
   toArray(): Uint32Array {
-    return this.isAll ? Uint32Array.from(this) : this.#list.slice(0, this.length);
+    return Uint32Array.from(this);
   }
 
   /** @internal The rows, where they are not all; longer than `length`. */

@@ -1,6 +1,6 @@
 /**
- * How long a view-world takes to take in an update of every row, beside an element-by-element copy of two `Float32Array`
- * columns of that length. Both run in turns in one process; the figure is the ratio of their medians.
+ * How long a view-world takes to take in an update of every row, beside an element-by-element copy of two
+ * `Float32Array` columns of that length. Both run in turns in one process; the figure is the ratio of their medians.
  */
 import { frames, schema } from "./frames.mjs";
 

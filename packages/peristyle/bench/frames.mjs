@@ -1,6 +1,6 @@
 /**
- * Frames of a stream in which every row moves: as a host of 300 000 flights sends them. Written here byte by byte, so that
- * the measure needs nothing but the client.
+ * Frames of a stream in which every row moves: as a host of 300 000 flights sends them. Written here byte by byte, so
+ * that the measure needs nothing but the client.
  */
 
 const MAGIC = 0xd7;

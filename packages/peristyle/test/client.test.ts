@@ -40,7 +40,10 @@ describe("a client", () => {
     expect(client.select((state) => state.counter.count)).toBe(2);
     expect(client.state.version).toBe(1);
     await expect(counter.fail()).rejects.toThrow(RemoteError);
-    await expect(counter.fail()).rejects.toMatchObject({ name: "RangeError", message: "Remote worker error: no method fail" });
+    await expect(counter.fail()).rejects.toMatchObject({
+      name: "RangeError",
+      message: "Remote worker error: no method fail",
+    });
   });
 
   test("gives modules that are no promises", async () => {

@@ -101,10 +101,14 @@ describe("a connection", () => {
     await connection.client.ready;
     expect(await connection.client.call("counter", "add", 2)).toBe(2);
     await until(() => told.length === 3);
-    expect(told).toEqual([["view", "Body"], ["frame", 1, true], ["trace", [9, 9]]]);
+    expect(told).toEqual([
+      ["view", "Body"],
+      ["frame", 1, true],
+      ["trace", [9, 9]],
+    ]);
     expect([...(connection.view?.column("Body", "x") ?? [])]).toEqual([1, 2, 3]);
     const [peer] = server.peers;
-    expect(peer.url).toBe("/ws/sky?x=1&topics=process.state%2Crender.state");
+    expect(peer.url).toBe("/ws/sky?x=1&topics=process.state,render.state");
     expect(peer.texts[0]).toEqual({ type: "auth", token: "secret" });
   });
 
@@ -121,7 +125,11 @@ describe("a connection", () => {
     const connection = open();
     connection.on("status", ({ status }) => statuses.push(status));
     const seen: unknown[] = [];
-    connection.client.watch((state) => state.n, (n) => seen.push(n), { immediate: true });
+    connection.client.watch(
+      (state) => state.n,
+      (n) => seen.push(n),
+      { immediate: true },
+    );
     await until(() => connection.view?.tick === 1);
     const { view } = connection;
     server.peers[0].socket.terminate();

@@ -164,7 +164,10 @@ describe("interpolation", () => {
 
   test("does without fields that are not shown", () => {
     const { view } = scene();
-    const between = new Interpolation([{ component: "Nothing", field: "x" }, { ...field, steps: true }]);
+    const between = new Interpolation([
+      { component: "Nothing", field: "x" },
+      { ...field, steps: true },
+    ]);
     between.advance(view);
     expect([between.value(0, 0, 1), between.value(1, 0, 1)]).toEqual([0, 0]);
   });

@@ -27,7 +27,7 @@ function readMessages(): Uint8Array[] {
   const bytes = new Uint8Array(readFileSync(`${folder}/stream.bin`));
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const messages: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = view.getUint32(at, true);
     messages.push(bytes.slice(at + 4, at + 4 + length));
     at += 4 + length;
@@ -50,7 +50,9 @@ function valuesOf(view: ViewWorld): State["values"] {
       const column = view.column(name, field.name);
       if (column === undefined) throw new Error(`${name}.${field.name} is missing`);
       expect(column.length).toBe(view.rows);
-      return Array.from(column as ArrayLike<number | bigint>, (value, row) => (view.has(name, row) ? written(value) : null));
+      return Array.from(column as ArrayLike<number | bigint>, (value, row) =>
+        view.has(name, row) ? written(value) : null,
+      );
     }),
   );
 }
@@ -153,6 +155,12 @@ describe("a recorded stream", () => {
     const trusting = ViewWorld.open(schema, { verify: false });
     for (const frame of frames.slice(0, hashed)) trusting.apply(frame);
     expect(trusting.apply(bad).tick).toBe(states[hashed].tick);
+  });
+
+  test("refuses a frame of another schema", () => {
+    const other = frames[0].slice();
+    other[3] ^= 1;
+    expect(() => view.apply(other)).toThrow("another schema than the stream was opened with");
   });
 
   test("refuses bytes after the end", () => {

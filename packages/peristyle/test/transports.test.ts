@@ -147,7 +147,10 @@ describe.each(["in memory", "of Node"])("a broadcast channel %s", (kind) => {
     const heard: unknown[] = [];
     const invalid: unknown[] = [];
     host.subscribe((message) => heard.push(message));
-    const guest = createBroadcastWorkerTransport(d, { peerId: "guest", onInvalidMessage: (message) => invalid.push(message) });
+    const guest = createBroadcastWorkerTransport(d, {
+      peerId: "guest",
+      onInvalidMessage: (message) => invalid.push(message),
+    });
     guest.subscribe(() => {});
     const post = (channel: BroadcastChannelLike, options: object): void =>
       createBroadcastWorkerTransport(channel, { peerId: "client", ...options }).post({ type: "sync", id: 4 });
@@ -176,7 +179,8 @@ describe.each(["in memory", "of Node"])("a broadcast channel %s", (kind) => {
     while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     host.post({ type: "state", sync: "snapshot", version: 1, state: {}, syncId: asked[0].id });
     host.post({ type: "state", sync: "snapshot", version: 2, state: {}, syncId: asked[0].id });
-    const fromHost = (): typeof envelopes => envelopes.filter((envelope) => "source" in envelope && envelope.source === "host");
+    const fromHost = (): typeof envelopes =>
+      envelopes.filter((envelope) => "source" in envelope && envelope.source === "host");
     while (fromHost().length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
     const [first, second] = fromHost();
     expect([first.target, second.target]).toEqual(["client", undefined]);
@@ -208,7 +212,12 @@ describe("a data-transport bridge", () => {
     transport.post({ type: "sync", id: 1 });
     expect(heard).toEqual([{ type: "ready" }]);
     expect(invalid).toEqual([{ type: "ready" }]);
-    expect(emitted).toEqual([[{ name: "sync", respond: false }, { type: "sync", id: 1 }]]);
+    expect(emitted).toEqual([
+      [
+        { name: "sync", respond: false },
+        { type: "sync", id: 1 },
+      ],
+    ]);
     leave[0]();
     leave[0]();
     expect(listeners.size).toBe(5);

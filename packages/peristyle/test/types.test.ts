@@ -1,4 +1,7 @@
-/** What the compiler knows. These are checked by `npm run check`; what runs here only shows that it is so at run time too. */
+/**
+ * What the compiler knows. These are checked by `npm run check`; what runs here only shows that it is so at run time
+ * too.
+ */
 import { expectTypeOf, test } from "vitest";
 import {
   component,

@@ -82,7 +82,8 @@ class Probe {
         this.#aborts.get(command.tag)?.abort();
         break;
       case "watch": {
-        const told = (value: unknown, before: unknown): number => this.#events.push(["watch", command.tag, value, before]);
+        const told = (value: unknown, before: unknown): number =>
+          this.#events.push(["watch", command.tag, value, before]);
         const equals = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
         const immediate = command.immediate === true;
         this.client.watch((state) => at(state, command.path as string[]), told, { equals, immediate });
@@ -111,8 +112,7 @@ class Probe {
     const abort = new AbortController();
     if (aborted === true) abort.abort();
     this.#aborts.set(tag, abort);
-    const failed = (error: Error): void =>
-      void this.#events.push(["settle", tag, "err", error.name, error.message]);
+    const failed = (error: Error): void => void this.#events.push(["settle", tag, "err", error.name, error.message]);
     try {
       const options = { signal: abort.signal, ...(timeout === undefined ? {} : { timeout: timeout as number }) };
       this.client

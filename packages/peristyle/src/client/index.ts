@@ -5,7 +5,14 @@ export type * from "./mirror/message.js";
 export type { Unsubscribe, WorkerTransport } from "./transports/transport.js";
 export { FrameError, type FrameErrorCode } from "./replica/error.js";
 export { component, type Columns, type ComponentType, type Fields, type Values } from "./replica/component.js";
-export { decodeSchema, type ColumnTypes, type ComponentSchema, type FieldSchema, type Scalar, type Schema } from "./replica/schema.js";
+export {
+  decodeSchema,
+  type ColumnTypes,
+  type ComponentSchema,
+  type FieldSchema,
+  type Scalar,
+  type Schema,
+} from "./replica/schema.js";
 export { ViewWorld, type Applied, type Gone, type Removed, type ViewWorldOptions } from "./replica/view-world.js";
 export type { Rows } from "./replica/rows.js";
 export type { ColumnArray } from "./replica/column.js";

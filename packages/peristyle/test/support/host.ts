@@ -7,7 +7,9 @@ export class CounterHost {
   count = 0;
   readonly heard: unknown[] = [];
   constructor(readonly transport: WorkerTransport) {
-    transport.subscribe((message) => this.#hear(message as { type: string; id: number; method: string; args: number[] }));
+    transport.subscribe((message) =>
+      this.#hear(message as { type: string; id: number; method: string; args: number[] }),
+    );
   }
 
   greet(syncId?: number): void {
@@ -84,7 +86,8 @@ export class FrameHost {
   /** A frame in which some rows have other values; all of them, in order, if none is named. */
   frame(xs: number[], speeds: number[], rows?: number[], input?: number): Uint8Array {
     this.#tick++;
-    const named = rows === undefined ? [0] : [3, rows.length, ...rows.flatMap((row, at) => [row - (at ? rows[at - 1] + 1 : 0), 0])];
+    const named =
+      rows === undefined ? [0] : [3, rows.length, ...rows.flatMap((row, at) => [row - (at ? rows[at - 1] + 1 : 0), 0])];
     const high = rows === undefined ? xs.length : FrameHost.rows;
     return Uint8Array.from([
       ...[0xd7, 1, 1, ...this.#low, input === undefined ? 0 : 32, ...varint(this.#tick), 1],

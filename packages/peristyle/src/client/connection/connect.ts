@@ -71,7 +71,10 @@ export interface WebSocketWorkerTransport extends WorkerTransport {
 }
 
 /** Carries messages as JSON over a WebSocket that comes back: one text is one message. */
-export function createWebSocketWorkerTransport(url: string | URL, options: SocketOptions = {}): WebSocketWorkerTransport {
+export function createWebSocketWorkerTransport(
+  url: string | URL,
+  options: SocketOptions = {},
+): WebSocketWorkerTransport {
   const socket = new Socket(() => resolve(url).href, options);
   return { ...transportOf(socket), socket };
 }
@@ -119,12 +122,10 @@ export class Connection<S extends object = Record<string, unknown>> extends Emit
 
   #address(url: string | URL, topics: readonly Topic[]): string {
     const address = resolve(url);
-    address.searchParams.set("topics", topics.join(","));
     const resume = this.#replica.start();
-    if (resume) {
-      address.searchParams.set("epoch", String(resume.epoch));
-      address.searchParams.set("tick", String(resume.tick));
-    }
+    // As text: what makes queries of names and values would escape the comma.
+    address.search += `${address.search === "" ? "?" : "&"}topics=${topics.join(",")}`;
+    if (resume) address.search += `&epoch=${resume.epoch}&tick=${resume.tick}`;
     return address.href;
   }
 

@@ -101,7 +101,8 @@ export class ReplicaStream extends Emitter<ReplicaEvents> {
 
   /**
    * Asks to see a part of the world; everything if `undefined`. It is kept over breaks.
-   * @throws {RangeError} for bounds that cannot be; {@link Error} if there is no connection: it is asked for when there is.
+   * @throws {RangeError} for bounds that cannot be; {@link Error} if there is no connection: it is asked for when there
+   * is.
    */
   interest(interest: Interest | undefined): void {
     const request = encodeInterest(interest);

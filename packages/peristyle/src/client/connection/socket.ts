@@ -1,8 +1,8 @@
 /**
  * A WebSocket that comes back.
  *
- * States: *connecting*, *open*, *waiting* for the next attempt, *closed* for good. Waits grow by a factor of two up to a
- * bound, and are shortened at random, so that clients of a host that restarted do not return all at once.
+ * States: *connecting*, *open*, *waiting* for the next attempt, *closed* for good. Waits grow by a factor of two up to
+ * a bound, and are shortened at random, so that clients of a host that restarted do not return all at once.
  *
  * # Rules
  * - Nothing is kept while there is no connection: who sends is told at once.
@@ -138,7 +138,11 @@ export class Socket extends Emitter<SocketEvents> {
       socket = new this.#WebSocket(this.#url());
     } catch (error) {
       // The address is none: it will not get better.
-      return this.#set({ status: "closed", code: 1006, reason: error instanceof Error ? error.message : String(error) });
+      return this.#set({
+        status: "closed",
+        code: 1006,
+        reason: error instanceof Error ? error.message : String(error),
+      });
     }
     this.#socket = socket;
     socket.binaryType = "arraybuffer";

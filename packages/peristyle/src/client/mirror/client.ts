@@ -3,7 +3,8 @@
  *
  * # Rules
  * - A message is taken wholly or not at all; state and version are replaced together.
- * - Who listens is told in this order: listeners, watches, then whoever waits for `ready`, then for calls, oldest first.
+ * - Who listens is told in this order: listeners, watches, then whoever waits for `ready`, then for calls, oldest
+ *   first.
  * - Exceptions of listeners, selectors and observers disturb nothing.
  * - With all extensions off it behaves as CoSystem's client does, message by message.
  */
@@ -36,7 +37,9 @@ export interface WorkerConflict {
 
 /** What a client does beyond CoSystem's. Hosts of CoSystem tolerate all of it. */
 export interface ClientExtensions {
-  /** After how many milliseconds a request for state is repeated that a conflict caused; `false`: none is made. 1000. */
+  /**
+   * After how many milliseconds a request for state is repeated that a conflict caused; `false`: none is made. 1000.
+   */
   readonly resync?: number | false;
   /** Takes `replace` of an array's `length` by a smaller integer as truncation. True. */
   readonly length?: boolean;
@@ -79,11 +82,9 @@ export interface WatchOptions<T> {
 
 /** The methods of a module as a client has them: every one is asynchronous. */
 export type RemoteModule<T> = {
-  readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? Exclude<K, "then" | symbol> : never]: T[K] extends (
-    ...args: infer A
-  ) => infer R
-    ? (...args: A) => Promise<Awaited<R>>
-    : never;
+  readonly [
+    K in keyof T as T[K] extends (...args: never[]) => unknown ? Exclude<K, "then" | symbol> : never
+  ]: T[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<Awaited<R>> : never;
 };
 
 /** A follower of a host. `S` is the shape of its state. */

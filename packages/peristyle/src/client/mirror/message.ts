@@ -1,8 +1,8 @@
 /**
  * The five messages of the mirror protocol, and what makes one valid.
  *
- * Validity is decided for a whole message before anything else looks at it: one malformed patch makes the message invalid.
- * Unknown extra fields are ignored.
+ * Validity is decided for a whole message before anything else looks at it: one malformed patch makes the message
+ * invalid. Unknown extra fields are ignored.
  */
 
 /** One step of a path: a key, or an index. */

@@ -1,8 +1,8 @@
 /**
  * Patches of a state tree.
  *
- * Containers on the path are copied, once for all patches of a message; everything else stays identical, so that identity
- * tells what changed. What is given is never written: a failure halfway leaves nothing behind.
+ * Containers on the path are copied, once for all patches of a message; everything else stays identical, so that
+ * identity tells what changed. What is given is never written: a failure halfway leaves nothing behind.
  */
 import { INDEX_MAX, segments, type Patch, type PathSegment } from "./message.js";
 

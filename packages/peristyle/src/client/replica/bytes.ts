@@ -1,8 +1,8 @@
 /**
  * Bytes in and out: little-endian numbers, varints, and streams of bits.
  *
- * A varint is LEB128, low bits first, at most ten bytes; signed ones are zigzagged. JavaScript has no fast 64-bit integers,
- * so a 64-bit number is read as two halves (`lo`, `hi`), and becomes a `number` where it must be below 2^53.
+ * A varint is LEB128, low bits first, at most ten bytes; signed ones are zigzagged. JavaScript has no fast 64-bit
+ * integers, so a 64-bit number is read as two halves (`lo`, `hi`), and becomes a `number` where it must be below 2^53.
  */
 import { FrameError } from "./error.js";
 

@@ -1,9 +1,9 @@
 /**
  * One field of a view-world: its codes by row, and its values.
  *
- * Where the codes of a field are the bits of its values (exact fields of 32 and 64 bits), both are one buffer, which takes
- * typed arrays to be little-endian as everywhere on the web. Other values are worked out when they are first asked for, and
- * kept from then on: who scales quantised integers in a shader never pays for floats.
+ * Where the codes of a field are the bits of its values (exact fields of 32 and 64 bits), both are one buffer, which
+ * takes typed arrays to be little-endian as everywhere on the web. Other values are worked out when they are first
+ * asked for, and kept from then on: who scales quantised integers in a shader never pays for floats.
  *
  * # Rules
  * - A code is 0 where the row does not have the component.
@@ -191,7 +191,14 @@ function scale(values: Float32Array, codes: Int32Array, step: number, first: num
   for (let row = first; row < end; row++) values[row] = codes[row] * step;
 }
 
-function advanceAll(way: Way, codes: Int32Array, velocity: Int32Array, by: Int32Array, first: number, end: number): void {
+function advanceAll(
+  way: Way,
+  codes: Int32Array,
+  velocity: Int32Array,
+  by: Int32Array,
+  first: number,
+  end: number,
+): void {
   let i = 0;
   if (way === Way.Add) {
     for (let row = first; row < end; row++) codes[row] = (codes[row] + by[i++]) | 0;

@@ -1,13 +1,6 @@
 /** What kind of thing is wrong with a frame. */
 export type FrameErrorCode =
-  | "truncated"
-  | "invalid"
-  | "version"
-  | "schema"
-  | "no-schema"
-  | "gap"
-  | "hash"
-  | "too-many-rows";
+  "truncated" | "invalid" | "version" | "schema" | "no-schema" | "gap" | "hash" | "too-many-rows";
 
 /** Why a message of a replica stream was not taken in. The view-world is as before, save for `hash`. */
 export class FrameError extends Error {

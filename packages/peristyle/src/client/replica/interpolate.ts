@@ -1,9 +1,9 @@
 /**
  * Values between two received ticks.
  *
- * A host ticks at its own rate, a page draws at another. An {@link Interpolation} keeps, for chosen fields of a view-world,
- * where each row was and where it is now; in between it gives values on the straight line. It is one tick behind. A
- * {@link TickClock} says how far in between a moment is.
+ * A host ticks at its own rate, a page draws at another. An {@link Interpolation} keeps, for chosen fields of a
+ * view-world, where each row was and where it is now; in between it gives values on the straight line. It is one tick
+ * behind. A {@link TickClock} says how far in between a moment is.
  */
 import { capacityFor, grown } from "./bytes.js";
 import type { ComponentType } from "./component.js";
@@ -115,8 +115,8 @@ const SMOOTHING = 0.1;
 /**
  * How far a moment is between the last two ticks.
  *
- * Arrivals jitter: the clock goes by their mean distance, so that what is drawn moves evenly. Times are in milliseconds,
- * of any clock that only goes forward.
+ * Arrivals jitter: the clock goes by their mean distance, so that what is drawn moves evenly. Times are in
+ * milliseconds, of any clock that only goes forward.
  */
 export class TickClock {
   /** The mean distance of arrivals; 0 before there are two. */

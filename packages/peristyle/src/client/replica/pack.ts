@@ -1,7 +1,8 @@
 /**
  * Columns of differences, as they lie in a frame.
  *
- * Reading checks a column and passes over it; the differences are taken out of the frame's bytes when the frame is taken in.
+ * Reading checks a column and passes over it; the differences are taken out of the frame's bytes when the frame is
+ * taken in.
  */
 import { Reader, bitsAt } from "./bytes.js";
 
@@ -51,7 +52,7 @@ export class Packed {
 
   #readRuns(reader: Reader, count: number): void {
     this.#at = reader.at;
-    for (let rows = 0; rows < count; ) {
+    for (let rows = 0; rows < count;) {
       reader.signed();
       rows += 1 + reader.bounded(count - rows - 1, "a run beyond the column");
     }

@@ -1,14 +1,14 @@
 /**
  * A client that runs ahead of its host.
  *
- * What a client does to its own entities should show at once, not a round trip later. So the client keeps the components
- * that it predicts of the entities that are its, and runs the same systems as the host on them, with its own inputs. Inputs
- * are numbered and sent; the host says which of them it has taken in. Then the client rewinds to what the host says, replays
- * the inputs since, and reports what that corrected.
+ * What a client does to its own entities should show at once, not a round trip later. So the client keeps the
+ * components that it predicts of the entities that are its, and runs the same systems as the host on them, with its own
+ * inputs. Inputs are numbered and sent; the host says which of them it has taken in. Then the client rewinds to what
+ * the host says, replays the inputs since, and reports what that corrected.
  *
  * # Rules
- * - Between a frame and the next input the predicted rows are the host's state plus the inputs that the host has not seen,
- *   whatever was shown before.
+ * - Between a frame and the next input the predicted rows are the host's state plus the inputs that the host has not
+ *   seen, whatever was shown before.
  * - Inputs wait in a bounded list; a client that is not answered for so long stops predicting, and is told.
  * - Systems are functions of the rows and an input: what else they look at is not rewound.
  */
@@ -179,8 +179,8 @@ export class Prediction<I> {
   }
 
   /**
-   * Takes in what the view shows after a frame that has the host's state with all inputs up to `acknowledged`: rewinds to
-   * it, replays the inputs since, and gives what that corrected. Entities that left the view are followed no more.
+   * Takes in what the view shows after a frame that has the host's state with all inputs up to `acknowledged`: rewinds
+   * to it, replays the inputs since, and gives what that corrected. Entities that left the view are followed no more.
    */
   reconcile(view: ViewWorld, acknowledged: number): Correction[] {
     const staying = this.#predicted.entities.filter((entity) => view.row(entity) >= 0);

@@ -9,7 +9,10 @@ const INPUT = 18;
 /** Bounds that an interest has at most. */
 const LIMITS_MAX = 4;
 
-/** A part of the world: entities of which each of these fields of a component is at least the first number and below the second. */
+/**
+ * A part of the world: entities of which each of these fields of a component is at least the first number and below the
+ * second.
+ */
 export interface Interest {
   /** The component, which every entity of the view has. */
   readonly component: string;

@@ -1,9 +1,9 @@
 /**
  * A channel on which everybody hears everybody: `BroadcastChannel`, or one in memory.
  *
- * Messages travel in an envelope that names the channel, the sender and perhaps a receiver. A host has one transport to all
- * its clients: what answers one of them goes to that one alone, because the host's end remembers who asked, under an id of
- * its own.
+ * Messages travel in an envelope that names the channel, the sender and perhaps a receiver. A host has one transport to
+ * all its clients: what answers one of them goes to that one alone, because the host's end remembers who asked, under
+ * an id of its own.
  *
  * # Rules
  * - Envelopes that are not for this end are dropped without a word; what is for it and malformed is invalid.
@@ -113,7 +113,11 @@ export function createMemoryBroadcastChannel(): BroadcastChannelLike {
   return {
     postMessage: (message) => listeners.emit(structuredClone(message)),
     addEventListener(_, listener) {
-      if (!added.has(listener)) added.set(listener, listeners.add((data) => listener({ data: structuredClone(data) })));
+      if (!added.has(listener))
+        added.set(
+          listener,
+          listeners.add((data) => listener({ data: structuredClone(data) })),
+        );
     },
     removeEventListener(_, listener) {
       added.get(listener)?.();

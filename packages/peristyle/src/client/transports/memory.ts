@@ -8,8 +8,8 @@ export interface MemoryWorkerTransportPair {
 }
 
 /**
- * Two ends that hear each other at once. Each listener gets a copy of its own, so that nobody writes in another's message;
- * one that throws harms nobody.
+ * Two ends that hear each other at once. Each listener gets a copy of its own, so that nobody writes in another's
+ * message; one that throws harms nobody.
  */
 export function createMemoryWorkerTransportPair(): MemoryWorkerTransportPair {
   const toHost = new Listeners<[unknown]>();

@@ -37,8 +37,8 @@ export interface PostMessageWorkerTransportOptions extends TransportObservers {
 }
 
 /**
- * Messages by `postMessage`. Events of a foreign source or origin are dropped without a word; what passes and is no message
- * goes to `onInvalidMessage`.
+ * Messages by `postMessage`. Events of a foreign source or origin are dropped without a word; what passes and is no
+ * message goes to `onInvalidMessage`.
  */
 export function createPostMessageWorkerTransport(
   endpoint: Partial<MessageSource & MessageTarget>,

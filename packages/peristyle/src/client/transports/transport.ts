@@ -15,8 +15,8 @@ export interface WorkerTransport {
   /** Hands every arriving message to a listener, until told to stop. */
   subscribe(listener: (message: unknown) => void): Unsubscribe;
   /**
-   * Tells a listener when the way breaks and when there is a new one. Only transports that reconnect have this: messages of
-   * before the break will not be answered.
+   * Tells a listener when the way breaks and when there is a new one. Only transports that reconnect have this:
+   * messages of before the break will not be answered.
    */
   onConnection?(listener: (connected: boolean) => void): Unsubscribe;
 }

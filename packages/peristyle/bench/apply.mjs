@@ -31,13 +31,13 @@ function copy(from, to) {
 }
 
 /** Measures a case. `show` looks at the view after each frame as a renderer does. */
-function measure({ ViewWorld }, name, { predictor, width, show }) {
+function measure({ ViewWorld }, name, { predictor, width, show, churn }) {
   const view = ViewWorld.open(schema(predictor).message);
   const [from, to] = [0, 1].map(() => [new Float32Array(ROWS), new Float32Array(ROWS)]);
   const applying = [];
   const copying = [];
   let at = 0;
-  for (const frame of frames({ rows: ROWS, width, count: FRAMES, predictor, random: dice(7) })) {
+  for (const frame of frames({ rows: ROWS, width, count: FRAMES, predictor, random: dice(7), churn })) {
     const taken = time(() => {
       view.apply(frame);
       show(view);
@@ -63,6 +63,12 @@ export function run(client) {
     measure(client, "held, 7 bits, integers for a shader", { predictor: "hold", width: 7, show: steps }),
     measure(client, "held, 7 bits, values", { predictor: "hold", width: 7, show: values }),
     measure(client, "held, 8 bits, integers for a shader", { predictor: "hold", width: 8, show: steps }),
+    measure(client, "held, 7 bits, 100 come and go, integers", {
+      predictor: "hold",
+      width: 7,
+      show: steps,
+      churn: 100,
+    }),
     measure(client, "linear, 5 bits, integers for a shader", { predictor: "linear", width: 5, show: steps }),
     measure(client, "linear, 5 bits, values", { predictor: "linear", width: 5, show: values }),
   ];

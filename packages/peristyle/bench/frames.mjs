@@ -63,8 +63,11 @@ function join(parts) {
   return bytes;
 }
 
-/** A snapshot of `rows` rows, then `count` frames in which all of them move by up to `width` bits. */
-export function* frames({ rows, width, count, predictor, random }) {
+/**
+ * A snapshot of `rows` rows, then `count` frames in which all of them move by up to `width` bits; `churn` of them leave
+ * in each, and others come into their rows.
+ */
+export function* frames({ rows, width, count, predictor, random, churn = 0 }) {
   const { low } = schema(predictor);
   const start = (flags, tick) => {
     const out = [MAGIC, VERSION, 1, ...low, flags];
@@ -85,12 +88,23 @@ export function* frames({ rows, width, count, predictor, random }) {
   const parts = [...codes(), ...velocity, ...codes(), ...velocity];
   yield join([Uint8Array.from(first), Uint8Array.from(entities), Uint8Array.from(masks), ...parts]);
   // Columns are made once, and go round: making them takes longer than taking them in.
-  const columns = Array.from({ length: 6 }, () => column(rows, width, random));
+  const columns = Array.from({ length: 6 }, () => column(rows - churn, width, random));
+  const newcomers = column(churn, 16, random);
   for (let tick = 2; tick < count + 2; tick++) {
-    const out = start(0, tick);
+    const out = start(churn > 0 ? 4 | 8 : 0, tick);
     varint(out, 1);
     varint(out, rows);
-    out.push(1, 0);
-    yield join([Uint8Array.from(out), ...columns[tick % 6], ...columns[(tick + 1) % 6]]);
+    const named = [3, 1];
+    varint(named, (tick * 977) % (rows - churn));
+    varint(named, churn - 1);
+    if (churn > 0) {
+      out.push(...named, ...new Uint8Array(Math.ceil(churn / 8)).fill(0xff), ...named);
+      varint(out, 2 * (2 ** 32 * tick));
+      out.push(...new Uint8Array(churn - 1), 1);
+      varint(out, churn - 1);
+    }
+    out.push(1);
+    const starts = churn > 0 ? [...newcomers, ...newcomers] : [];
+    yield join([Uint8Array.from(out), ...starts, Uint8Array.of(0), ...columns[tick % 6], ...columns[(tick + 1) % 6]]);
   }
 }

@@ -130,8 +130,9 @@ export class Column {
     const values = this.#values as Exclude<ColumnArray, BigInt64Array | BigUint64Array>;
     const codes = this.#codes;
     const { scalar, step = 1 } = this.#field;
-    if (!list && values instanceof Float32Array) {
-      scale(values, codes, step, first, end);
+    if (values instanceof Float32Array) {
+      if (list) scaleListed(values, codes, step, list, first, end);
+      else scale(values, codes, step, first, end);
     } else {
       for (let i = first; i < end; i++) {
         const row = list ? list[i] : i;
@@ -157,24 +158,17 @@ export class Column {
 
   /** Moves rows on by differences. */
   advance(rows: Rows, packed: Packed, reader: Reader, scratch: Scratch): void {
-    const count = rows.length;
     const codes = this.#codes;
     const velocity = this.#velocity ?? codes;
-    if (rows.isAll) {
-      const by = scratch.words(BLOCK * this.words);
-      for (let first = 0; first < count; first += BLOCK) {
-        const end = Math.min(count, first + BLOCK);
-        packed.unpack(reader, by, first, end - first);
-        if (this.words === 2) advanceWide(this.#way, codes, velocity, by, undefined, first, end);
-        else advanceAll(this.#way, codes, velocity, by, first, end);
-        this.#follow(undefined, first, end);
-      }
-    } else {
-      const by = scratch.words(count * this.words);
-      packed.unpack(reader, by, 0, count);
-      if (this.words === 2) advanceWide(this.#way, codes, velocity, by, rows.list, 0, count);
-      else advanceListed(this.#way, codes, velocity, by, rows.list, count);
-      this.#follow(rows.list, 0, count);
+    const list = rows.isAll ? undefined : rows.list;
+    const by = scratch.words(BLOCK * this.words);
+    for (let first = 0; first < rows.length; first += BLOCK) {
+      const end = Math.min(rows.length, first + BLOCK);
+      packed.unpack(reader, by, first, end - first);
+      if (this.words === 2) advanceWide(this.#way, codes, velocity, by, list, first, end);
+      else if (list) advanceListed(this.#way, codes, velocity, by, list, first, end);
+      else advanceAll(this.#way, codes, velocity, by, first, end);
+      this.#follow(list, first, end);
     }
   }
 
@@ -189,6 +183,17 @@ export class Column {
 
 function scale(values: Float32Array, codes: Int32Array, step: number, first: number, end: number): void {
   for (let row = first; row < end; row++) values[row] = codes[row] * step;
+}
+
+function scaleListed(
+  values: Float32Array,
+  codes: Int32Array,
+  step: number,
+  list: Uint32Array,
+  first: number,
+  end: number,
+): void {
+  for (let i = first; i < end; i++) values[list[i]] = codes[list[i]] * step;
 }
 
 function advanceAll(
@@ -221,16 +226,16 @@ function advanceListed(
   velocity: Int32Array,
   by: Int32Array,
   list: Uint32Array,
-  count: number,
+  first: number,
+  end: number,
 ): void {
-  if (way === Way.Add) {
-    for (let i = 0; i < count; i++) codes[list[i]] += by[i];
-  } else if (way === Way.AddTwice) {
-    for (let i = 0; i < count; i++) codes[list[i]] += velocity[list[i]] += by[i];
-  } else if (way === Way.Xor) {
-    for (let i = 0; i < count; i++) codes[list[i]] ^= by[i];
-  } else {
-    for (let i = 0; i < count; i++) codes[list[i]] = by[i];
+  for (let i = first; i < end; i++) {
+    const row = list[i];
+    let difference = by[i - first];
+    if (way === Way.AddTwice) velocity[row] = difference = (velocity[row] + difference) | 0;
+    if (way === Way.Plain) codes[row] = difference;
+    else if (way === Way.Xor) codes[row] ^= difference;
+    else codes[row] = (codes[row] + difference) | 0;
   }
 }
 

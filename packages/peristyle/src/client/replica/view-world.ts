@@ -165,6 +165,7 @@ export class ViewWorld {
   readonly #masksEntering: number[] = [];
   readonly #remask = new Rows();
   readonly #newMasks: number[] = [];
+  readonly #losing = new Rows();
 
   /** An empty view-world for a known schema. */
   constructor(schema: Schema, { rowsMax = ROWS_MAX, verify = true }: ViewWorldOptions = {}) {
@@ -469,27 +470,30 @@ export class ViewWorld {
   #parseChanged(reader: Reader, snapshot: boolean, rows: number, component: number): void {
     const part = this.#parts[component];
     const held = this.#held[component];
-    const { gained, changed } = part;
-    const isSame = this.#leave.length === 0 && this.#remask.length === 0 && gained.length === 0;
-    const left = new Cursor(this.#leave);
-    const remasked = new Cursor(this.#remask);
-    const gaining = new Cursor(gained);
+    const { changed } = part;
+    // Rows that have it and lose it. Those that gain it do not have it yet, or leave first.
+    const losing = this.#losing;
+    losing.clear();
+    this.#leave.forEach((row) => losing.push(row));
+    this.#remask.forEach((row, place) => {
+      if (((this.#newMasks[place] >>> component) & 1) === 0) losing.push(row);
+    });
+    losing.sort();
+    const lost = new Cursor(losing);
     const masks = this.#masks;
-    /** Whether a row has the component before and after; asked in the order of rows. */
-    const stays = (row: number): boolean => {
-      if (snapshot || row >= this.#rows || ((masks[row] >>> component) & 1) === 0) return false;
-      if (isSame) return true;
-      if (remasked.finds(row)) return ((this.#newMasks[remasked.place] >>> component) & 1) === 1;
-      return !left.finds(row) && !gaining.finds(row);
-    };
+    const known = snapshot ? 0 : this.#rows;
     if (readRows(reader, rows, changed)) {
       changed.forEach((row) => {
-        if (!stays(row)) throw reader.invalid("a row changes that lacks the component");
+        if (row >= known || ((masks[row] >>> component) & 1) === 0 || lost.finds(row)) {
+          throw reader.invalid("a row changes that lacks the component");
+        }
       });
-    } else if (isSame && !snapshot && held.count === rows) {
+    } else if (!snapshot && losing.length === 0 && held.count === rows) {
       changed.setFirst(rows);
     } else {
-      for (let row = 0; row < this.#rows; row++) if (stays(row)) changed.push(row);
+      for (let row = 0; row < known; row++) {
+        if (((masks[row] >>> component) & 1) === 1 && !lost.finds(row)) changed.push(row);
+      }
     }
     for (const difference of part.differences) difference.read(reader, changed.length);
   }

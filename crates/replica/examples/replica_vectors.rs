@@ -132,6 +132,7 @@ impl Scene {
     /// Everybody moves on, and counts.
     fn advance(&mut self) {
         self.world.query::<&mut Position>().for_each(&mut self.world, |position| *position.x += 0.75);
+        self.world.query::<&mut Route>().for_each(&mut self.world, |route| *route.leg += 1);
         let dice = &mut self.dice;
         self.world.query::<&mut Body>().for_each(&mut self.world, |body| *body.since += dice.below(9) as i64 - 4);
     }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { FrameError, ViewWorld, component } from "../src/client/index.js";
+import { frames as largeFrames, schema as largeSchema } from "../bench/frames.mjs";
 import { FrameHost } from "./support/host.js";
 
 /** Made by `cargo run -p peristyle-replica --example replica_vectors -- packages/peristyle/test/fixtures/replica`. */
@@ -199,6 +200,24 @@ describe("a recorded stream", () => {
     expect(view.column("Nothing", "x")).toBeUndefined();
     expect(view.changed("Nothing").length).toBe(0);
   });
+});
+
+test.each([
+  ["hold", 0],
+  ["hold", 100],
+  ["linear", 0],
+] as const)("values follow their integers over many rows: %s, %i replaced", (predictor, churn) => {
+  const view = ViewWorld.open(largeSchema(predictor).message);
+  let seed = 1;
+  const random = (): number => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  for (const frame of largeFrames({ rows: 5000, width: 7, count: 6, predictor, random, churn })) {
+    view.apply(frame);
+    for (const field of ["latitude", "longitude"]) {
+      const { steps, step } = view.steps("Position", field) ?? { steps: new Int32Array(0), step: 0 };
+      expect(view.column("Position", field)).toEqual(Float32Array.from(steps, (code) => code * step));
+    }
+  }
+  expect(view.length).toBe(5000);
 });
 
 test("updates need no new buffers after the first", () => {

@@ -74,8 +74,13 @@ mod job;
 mod lend;
 mod modules;
 mod source;
+mod spawned;
 
 pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
+pub use spawned::{
+    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
+    Receive, ReceiveError, Thrown, ValueError,
+};

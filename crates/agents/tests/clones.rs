@@ -369,3 +369,39 @@ fn ports_without_owners_leave_nothing_behind() {
     // All of it would be 1.3 GB.
     assert!(grown < 300 << 20, "{grown} bytes more");
 }
+
+#[test]
+fn hostile_sizes_are_refused_before_they_take_memory() {
+    let agent = spawn_with(
+        "const attempt = (make) => { try { postMessage(make()); return 'posted'; } catch (error) { return error.name; } };
+         export const array = () => attempt(() => new Array(2 ** 32 - 1));
+         export const text = () => attempt(() => 'x'.repeat(2 ** 28));
+         export const buffer = () => attempt(() => new ArrayBuffer(2 ** 28));
+         export const many = () => attempt(() => { const a = ['x'.repeat(2 ** 16)]; return new Array(2 ** 10).fill(a); });
+         export const result = () => new Array(2 ** 32 - 1);",
+        AgentOptions { ports: PortLimits { message_bytes: 1 << 20, ..PortLimits::default() }, ..AgentOptions::default() },
+    );
+    for export in ["array", "text", "buffer", "many"] {
+        assert_eq!(agent.call::<String>(export, &()).wait(), Ok("DataCloneError".into()), "{export}");
+    }
+    assert!(agent.call::<Value>("result", &()).wait().is_err());
+    assert_eq!(agent.eval::<u8>("1").wait(), Ok(1));
+}
+
+#[test]
+fn ports_nest_as_deep_as_a_script_likes() {
+    // Each message holds the port whose queue holds the next message.
+    let agent = spawn(
+        "export const nest = () => {
+           let { port1, port2 } = new MessageChannel();
+           for (let i = 0; i < 100000; i++) {
+             const next = new MessageChannel();
+             next.port1.postMessage(null, [port2]);
+             port2 = next.port2;
+           }
+           port2.close();
+         };",
+    );
+    agent.call::<()>("nest", &()).wait().unwrap();
+    assert_eq!(agent.join().wait(), Exit::Finished);
+}

@@ -6,7 +6,8 @@
 //! # Rules
 //! - Everything is written in same-process scope, and read from memory only: what comes from outside of the process never
 //!   gets here.
-//! - The engine takes transferables last, after all else was written: what fails before has taken nothing.
+//! - The engine takes transferables last, after all else was written, one after the other. What could fail then is checked
+//!   when it begins, by a [probe](Writing::probe) that stands before a list of several: so all are taken, or none.
 //! - A port's box is owned by one thing at a time: the object's slot, a clone's bytes, or a new object's slot.
 
 use std::cell::Cell;
@@ -25,7 +26,7 @@ use mozjs::jsval::{JSVal, ObjectValue, PrivateValue, UndefinedValue};
 use mozjs::rust::{JSAutoStructuredCloneBufferWrapper, get_object_class};
 use mozjs::{glue, rooted};
 
-use super::convert::{Converted, done};
+use super::convert::{Converted, Pending, done};
 use super::message::{Cloned, Packet};
 use super::port::End;
 use super::realm::{Realm, throw_clone_error};
@@ -34,6 +35,8 @@ use super::realm::{Realm, throw_clone_error};
 const CLONE_VERSION: u32 = 8;
 /// Names ports in serialised data: the first number that the engine leaves to hosts.
 const PORT_TAG: u32 = 0xFFFF_8001;
+/// Names a probe, which carries nothing.
+const PROBE_TAG: u32 = 0xFFFF_8002;
 
 static SHARED: CloneDataPolicy =
     CloneDataPolicy { allowIntraClusterClonableSharedObjects_: true, allowSharedMemoryObjects_: true };
@@ -158,6 +161,10 @@ struct Writing {
     /// The port that posts, which cannot be transferred through itself; 0 for none.
     source: u64,
     channels: Vec<usize>,
+    /// Where the object is rooted whose turn to be transferred comes first.
+    probe: *const *mut JSObject,
+    /// Where the transfer list is rooted.
+    list: *const *mut JSObject,
 }
 
 /// Serialises a value and takes what `transfer` (an array, or undefined) lists.
@@ -172,11 +179,26 @@ pub(crate) unsafe fn write(
     source: Option<&PortBox>,
 ) -> Converted<Packet> {
     let scope = StructuredCloneScope::SameProcess;
+    let source = source.map_or(0, |source| source.id);
     // SAFETY: as the caller answers; tables are static, values rooted, and `writing` outlives the call.
     unsafe {
         let raw = cx.raw_cx();
-        let moved = moved_bytes(raw, transfer)?;
-        let mut writing = Writing { source: source.map_or(0, |source| source.id), channels: Vec::new() };
+        rooted!(in(raw) let list = if transfer.is_object() { transfer.to_object() } else { ptr::null_mut() });
+        rooted!(in(raw) let mut probe = ptr::null_mut::<JSObject>());
+        rooted!(in(raw) let mut probed = transfer.get());
+        let mut moved = 0;
+        if !list.is_null() {
+            moved = moved_bytes(raw, transfer)?;
+            check_transfer(cx, realm, list.handle().into())?;
+            let mut length = 0;
+            done(ja::GetArrayLength(raw, list.handle().into(), &mut length))?;
+            if length > 1 {
+                probe.set(ja::JS_NewObjectWithGivenProto(raw, &CLASS, realm.port_prototype()));
+                done(!probe.is_null())?;
+                probed.set(ObjectValue(after(raw, probe.handle().into(), list.handle().into(), length)?));
+            }
+        }
+        let mut writing = Writing { source, channels: Vec::new(), probe: &raw const *probe, list: &raw const *list };
         let buffer = JSAutoStructuredCloneBufferWrapper::new(scope, &CALLBACKS);
         let data = &raw mut (*buffer.as_raw_ptr()).data_;
         let policy = if realm.shares_memory() { &SHARED } else { &UNSHARED };
@@ -188,7 +210,7 @@ pub(crate) unsafe fn write(
             policy,
             &CALLBACKS,
             (&raw mut writing).cast(),
-            transfer.handle().into(),
+            probed.handle().into(),
         );
         done(written)?;
         // The engine keeps the closure for `freeTransfer`, which does not use it; but it must not dangle.
@@ -196,6 +218,69 @@ pub(crate) unsafe fn write(
         let bytes = glue::GetLengthOfJSStructuredCloneData(data) as u64 + moved;
         Ok(Packet::cloned(Cloned { buffer, channels: writing.channels }, bytes))
     }
+}
+
+/// A list that begins with `first`; not rooted.
+///
+/// # Safety
+/// `raw` is this thread's context, in a realm; `rest` is an array of `length` elements without getters.
+unsafe fn after(
+    raw: *mut RawJSContext,
+    first: ja::HandleObject,
+    rest: ja::HandleObject,
+    length: u32,
+) -> Converted<*mut JSObject> {
+    let flags = ja::JSPROP_ENUMERATE as u32;
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let list = ja::NewArrayObject1(raw, length as usize + 1));
+        done(!list.is_null())?;
+        done(ja::JS_DefineElement2(raw, list.handle().into(), 0, first, flags))?;
+        rooted!(in(raw) let mut item = UndefinedValue());
+        for at in 0..length {
+            done(ja::JS_GetElement(raw, rest, at, item.handle_mut().into()))?;
+            done(ja::JS_DefineElement(raw, list.handle().into(), at + 1, item.handle().into(), flags))?;
+        }
+        Ok(list.get())
+    }
+}
+
+/// Checks what the engine would find wrong with a transfer list only after it took a part of it.
+///
+/// # Safety
+/// `cx` is this thread's context, in the realm of `realm`; the list is an array without getters.
+unsafe fn check_transfer(cx: &mut JSContext, realm: &Realm, list: ja::HandleObject) -> Converted<()> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let mut item = UndefinedValue());
+        let mut length = 0;
+        done(ja::GetArrayLength(raw, list, &mut length))?;
+        for at in 0..length {
+            done(ja::JS_GetElement(raw, list, at, item.handle_mut().into()))?;
+            if !item.is_object() {
+                continue;
+            }
+            rooted!(in(raw) let object = item.to_object());
+            let mut bound = false;
+            let wrong = if is_port(object.get()) {
+                let open = port_of(object.get()).is_some_and(|port| !port.closed.get());
+                (!open).then_some("a port in the transfer list is closed or was transferred")
+            } else if !ja::IsArrayBufferObject(object.get()) {
+                None
+            } else if ja::IsDetachedArrayBufferObject(object.get()) {
+                Some("a buffer in the transfer list is detached")
+            } else {
+                done(ja::HasDefinedArrayBufferDetachKey(raw, object.handle().into(), &mut bound))?;
+                bound.then_some("the buffer of a WebAssembly memory cannot be transferred")
+            };
+            if let Some(wrong) = wrong {
+                throw_clone_error(cx, realm, wrong);
+                return Err(Pending);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a transfer list moves.
@@ -328,9 +413,9 @@ unsafe extern "C" fn can_transfer(
         // SAFETY: called by the engine during `write`, whose `writing` the closure is; the handle is rooted.
         unsafe {
             *same_process = true;
-            let writing = closure.cast::<Writing>().as_ref();
+            let Some(writing) = closure.cast::<Writing>().as_ref() else { return false };
             let port = port_of(object.get());
-            port.zip(writing).is_some_and(|(port, writing)| !port.closed.get() && port.id != writing.source)
+            object.get() == *writing.probe || port.is_some_and(|port| !port.closed.get() && port.id != writing.source)
         }
     })
 }
@@ -344,12 +429,19 @@ unsafe extern "C" fn write_transfer(
     content: *mut *mut c_void,
     extra: *mut u64,
 ) -> bool {
-    guarded(raw, |_, realm| {
-        // SAFETY: called by the engine during `write`, whose `writing` the closure is, with valid places to write to.
+    guarded(raw, |cx, realm| {
+        // SAFETY: called by the engine during `write`, whose `writing` the closure is, with valid places to write to. No
+        // script runs from here on until the list is taken.
         unsafe {
-            let (Some(writing), Some(port)) = (closure.cast::<Writing>().as_mut(), take_port(object.get())) else {
-                return false;
-            };
+            let Some(writing) = closure.cast::<Writing>().as_mut() else { return false };
+            if object.get() == *writing.probe {
+                *tag = PROBE_TAG;
+                *ownership = TransferableOwnership::SCTAG_TMO_CUSTOM;
+                *content = ptr::null_mut();
+                *extra = 0;
+                return check_transfer(cx, realm, ja::Handle::from_marked_location(writing.list)).is_ok();
+            }
+            let Some(port) = take_port(object.get()) else { return false };
             realm.forget_port(&port);
             writing.channels.push(port.end.channel().addr());
             *tag = PORT_TAG;
@@ -372,6 +464,13 @@ unsafe extern "C" fn read_transfer(
     out: ja::MutableHandleObject,
 ) -> bool {
     guarded(raw, |_, realm| {
+        if tag == PROBE_TAG {
+            // SAFETY: called by the engine in the agent's realm, with a valid place to write to.
+            unsafe {
+                *out.ptr = ja::JS_NewPlainObject(raw);
+                return !(*out.ptr).is_null();
+            }
+        }
         if tag != PORT_TAG || content.is_null() {
             return false;
         }

@@ -143,7 +143,7 @@ fn big(value: *mut ja::BigInt, out: &mut RootedGuard<'_, JSVal>) -> Converted<()
 /// `cx` is this thread's context, alive and in the realm of `realm`.
 pub(crate) unsafe fn from_js(cx: &mut JSContext, realm: &Realm, value: &RootedGuard<'_, JSVal>) -> Converted<Value> {
     // SAFETY: as the caller answers.
-    unsafe { Reader { realm, open: Vec::new() }.read(cx, value) }
+    unsafe { Reader { realm, open: Vec::new(), left: realm.options.ports.message_bytes }.read(cx, value) }
 }
 
 struct Reader<'a> {
@@ -151,6 +151,8 @@ struct Reader<'a> {
     /// Objects that are being read, by address; they are rooted by who reads them, but may move: so they are looked at
     /// through where they are rooted.
     open: Vec<*const *mut JSObject>,
+    /// Bytes that the value may still take: an array may claim any length.
+    left: u64,
 }
 
 impl Reader<'_> {
@@ -159,8 +161,23 @@ impl Reader<'_> {
         Err(Pending)
     }
 
+    /// Counts what a value takes, as [`Value::bytes`] does.
+    fn spend(&mut self, cx: &mut JSContext, bytes: u64) -> Converted<()> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let max = self.realm.options.ports.message_bytes;
+                self.refuse(cx, &format!("a message of more than {max} bytes"))
+            }
+        }
+    }
+
     unsafe fn read(&mut self, cx: &mut JSContext, value: &RootedGuard<'_, JSVal>) -> Converted<Value> {
         let value: JSVal = value.get();
+        self.spend(cx, 8)?;
         if value.is_object() {
             // SAFETY: as the caller answers.
             unsafe {
@@ -169,6 +186,8 @@ impl Reader<'_> {
             }
         }
         if value.is_string() {
+            // SAFETY: the caller keeps it rooted.
+            self.spend(cx, unsafe { ja::JS_GetStringLength(value.to_string()) } as u64)?;
             // SAFETY: the caller keeps it rooted; nothing collects in between.
             let text = unsafe { ptr::NonNull::new(value.to_string()).map(|text| jsstr_to_string(cx, text)) };
             return Ok(Value::Text(text.unwrap_or_default()));
@@ -226,6 +245,7 @@ impl Reader<'_> {
             }
             if ja::JS_IsArrayBufferViewObject(object.get()) {
                 let (mut shared, bytes) = (false, ja::JS_GetArrayBufferViewByteLength(object.get()));
+                self.spend(cx, bytes as u64)?;
                 let data = ja::JS_GetArrayBufferViewData(object.get(), &mut shared, ptr::null()).cast::<u8>();
                 return Ok(Value::Bytes(copy(data, bytes, shared)));
             }
@@ -240,7 +260,6 @@ impl Reader<'_> {
                     for at in 0..length {
                         done(ja::JS_GetElement(raw, object.handle().into(), at, value.handle_mut().into()))?;
                         items.push(self.read(cx, &value)?);
-                        // An array may claim any length.
                         if at % 4096 == 4095 && self.realm.is_stopped() {
                             return Err(Pending);
                         }
@@ -251,9 +270,11 @@ impl Reader<'_> {
                     let (mut bytes, mut shared, mut data) = (0usize, false, ptr::null_mut::<u8>());
                     if class == ESClass::ArrayBuffer {
                         bytes = ja::GetArrayBufferByteLength(object.get());
+                        self.spend(cx, bytes as u64)?;
                         data = ja::GetArrayBufferData(object.get(), &mut shared, ptr::null());
                     } else {
                         ja::GetSharedArrayBufferLengthAndData(object.get(), &mut bytes, &mut shared, &mut data);
+                        self.spend(cx, bytes as u64)?;
                     }
                     Ok(Value::Bytes(copy(data, bytes, shared)))
                 }
@@ -312,6 +333,7 @@ impl Reader<'_> {
                 done(ja::JS_IdToValue(raw, key.get(), name.handle_mut().into()))?;
                 rooted!(in(raw) let text = ja::ToStringSlow(raw, name.handle().into()));
                 let text = ptr::NonNull::new(text.get()).ok_or(Pending)?;
+                self.spend(cx, ja::JS_GetStringLength(text.as_ptr()) as u64)?;
                 let name = jsstr_to_string(cx, text);
                 entries.push((name, self.read(cx, &value)?));
             }

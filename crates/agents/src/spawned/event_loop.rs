@@ -146,6 +146,7 @@ fn live(life: Life) -> Exit {
             Ok(()) => {
                 let _realm = ja::JSAutoRealm::new(raw, realm.global());
                 let exit = work(cx, &realm, port);
+                realm.control.detach();
                 tear_down(cx, &realm);
                 exit
             }

@@ -12,6 +12,7 @@
 //!
 //! Two channels whose ends lie in each other's queues keep each other alive, unreachable: as in browsers, nothing finds them.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -348,7 +349,43 @@ impl End {
         drop(sides);
         self.channel.arrived.notify_all();
         wakers.iter().for_each(Waker::wake_by_ref);
-        drop(queue);
+        bury(queue);
+    }
+}
+
+thread_local!(static DYING: RefCell<Option<Vec<VecDeque<Packet>>>> = const { RefCell::new(None) });
+
+/// Drops messages. They may hold ends, whose queues hold messages with ends, and so on, as deep as a script likes: inner
+/// queues are left to the outermost call.
+fn bury(queue: VecDeque<Packet>) {
+    if queue.is_empty() {
+        return;
+    }
+    let mut queue = Some(queue);
+    // When the thread ends there is no list any more, and what is left is dropped where it is.
+    let outermost = DYING.try_with(|dying| match &mut *dying.borrow_mut() {
+        Some(list) => {
+            list.extend(queue.take());
+            false
+        }
+        none => {
+            *none = Some(Vec::new());
+            true
+        }
+    });
+    drop(queue);
+    if outermost != Ok(true) {
+        return;
+    }
+    while let Some(next) = DYING.with(|dying| {
+        let mut dying = dying.borrow_mut();
+        let next = dying.as_mut().and_then(Vec::pop);
+        if next.is_none() {
+            *dying = None;
+        }
+        next
+    }) {
+        drop(next);
     }
 }
 

@@ -451,10 +451,10 @@ impl Join {
     ///
     /// # Errors
     /// Gives the handle back if the agent still runs.
-    pub fn wait_timeout(self, limit: Duration) -> Result<Exit, AgentHandle> {
+    pub fn wait_timeout(self, limit: Duration) -> Result<Exit, Box<AgentHandle>> {
         match self.handle.exit.wait_timeout(limit) {
             Ok(exit) => Ok(self.handle.ended(exit)),
-            Err(()) => Err(self.handle),
+            Err(()) => Err(Box::new(self.handle)),
         }
     }
 }

@@ -223,32 +223,6 @@ fn an_agent_is_terminated_at_any_moment() {
 }
 
 #[test]
-fn spawning_and_terminating_leaves_no_memory() {
-    let cluster = Cluster::new().unwrap();
-    let resident = || {
-        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    };
-    let cycles = |count: u32| {
-        for _ in 0..count {
-            let text = "const { port1 } = new MessageChannel(); port1.onmessage = () => {}; onmessage = () => {};
-                        Atomics.waitAsync(new Int32Array(new SharedArrayBuffer(4)), 0, 0); postMessage([1, 'x']); for (;;);";
-            let agent = cluster.spawn(Code::source("x.ts", text), AgentOptions::default()).unwrap();
-            agent.receive().wait().unwrap();
-            agent.post(&[1]).unwrap();
-            agent.terminate();
-            assert_eq!(agent.join().wait(), Exit::Terminated("terminated".into()));
-        }
-    };
-    cycles(100);
-    let before = resident();
-    cycles(400);
-    let grown = resident().saturating_sub(before);
-    // An agent that was kept would take some 500 KiB.
-    assert!(grown < 24 << 20, "{grown} bytes more");
-}
-
-#[test]
 fn pending_calls_end_with_the_agent() {
     let agent = spawn("export const never = () => new Promise(() => {}); export const busy = () => { for (;;); };");
     let never = agent.call::<()>("never", &());

@@ -67,10 +67,9 @@ pub(crate) struct Realm {
     pub(crate) namespace: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
     /// Ports that listen, by the names that tasks use.
-    #[expect(clippy::box_collection, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) ports: RefCell<HashMap<u64, Box<Heap<*mut JSObject>>>>,
     /// Promises rejected without a handler in this task.
-    #[expect(clippy::vec_box, reason = "as for ports")]
+    #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
     pub(crate) timers: RefCell<HashMap<u32, Due>>,
     /// Calls that wait for an answer, by number.

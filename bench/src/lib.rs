@@ -11,7 +11,8 @@ const TURN: Duration = Duration::from_millis(2);
 /// Something that does the work of one frame when called.
 pub struct Contestant {
     name: String,
-    frame: Box<dyn FnMut()>,
+    /// Gives what it took, if that is not all of the call.
+    frame: Box<dyn FnMut() -> Option<Duration>>,
     /// Mean nanoseconds of a frame in each turn.
     turns: Vec<f64>,
     /// All time and frames, turns with hiccups included.
@@ -21,8 +22,20 @@ pub struct Contestant {
 
 impl Contestant {
     /// A contestant whose frame is `frame`.
-    pub fn new(name: impl Into<String>, frame: impl FnMut() + 'static) -> Contestant {
-        Contestant { name: name.into(), frame: Box::new(frame), turns: Vec::new(), total_ns: 0.0, frames: 0.0 }
+    pub fn new(name: impl Into<String>, mut frame: impl FnMut() + 'static) -> Contestant {
+        Contestant::with(name.into(), move || {
+            frame();
+            None
+        })
+    }
+
+    /// A contestant whose frame says itself how long its work took: what it prepares or puts back does not count.
+    pub fn timed(name: impl Into<String>, mut frame: impl FnMut() -> Duration + 'static) -> Contestant {
+        Contestant::with(name.into(), move || Some(frame()))
+    }
+
+    fn with(name: String, frame: impl FnMut() -> Option<Duration> + 'static) -> Contestant {
+        Contestant { name, frame: Box::new(frame), turns: Vec::new(), total_ns: 0.0, frames: 0.0 }
     }
 
     /// Runs frames for a turn.
@@ -31,13 +44,15 @@ impl Contestant {
         while start.elapsed() < TURN / 10 {
             (self.frame)();
         }
-        let (start, mut frames) = (Instant::now(), 0.0);
+        let (start, mut frames, mut own) = (Instant::now(), 0.0, None);
         let ns = loop {
-            (self.frame)();
+            if let Some(took) = (self.frame)() {
+                *own.get_or_insert(Duration::ZERO) += took;
+            }
             frames += 1.0;
             let elapsed = start.elapsed();
             if elapsed >= TURN {
-                break elapsed.as_nanos() as f64;
+                break own.unwrap_or(elapsed).as_nanos() as f64;
             }
         };
         self.turns.push(ns / frames);
@@ -47,18 +62,19 @@ impl Contestant {
 }
 
 /// Runs all contestants in `turns` turns, and prints what a frame took, in `per` nanoseconds, with the ratio to the first
-/// contestant's.
-pub fn compare(title: &str, turns: usize, per: f64, unit: &str, mut contestants: Vec<Contestant>) {
+/// contestant's. Gives median and minimum of each, in nanoseconds.
+pub fn compare(title: &str, turns: usize, per: f64, unit: &str, mut contestants: Vec<Contestant>) -> Vec<[f64; 2]> {
     for _ in 0..turns {
         contestants.iter_mut().for_each(Contestant::turn);
     }
     println!("{title}");
     println!("  {:<36} {:>12} {:>12} {:>12}   of the first", "", "median", "minimum", "mean");
-    let mut first = None;
+    let (mut first, mut taken) = (None, Vec::new());
     for contestant in &mut contestants {
         contestant.turns.sort_by(f64::total_cmp);
         let median = contestant.turns[contestant.turns.len() / 2];
         let (minimum, mean) = (contestant.turns[0], contestant.total_ns / contestant.frames);
+        taken.push([median, minimum]);
         let base = *first.get_or_insert((median, minimum, mean));
         println!(
             "  {:<36} {:>9.2} {unit} {:>9.2} {unit} {:>9.2} {unit}   x{:.2} (minima x{:.2}, means x{:.2})",
@@ -72,6 +88,7 @@ pub fn compare(title: &str, turns: usize, per: f64, unit: &str, mut contestants:
         );
     }
     println!();
+    taken
 }
 
 /// The number of turns that the command line asks for, or `default`.

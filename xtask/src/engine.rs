@@ -9,13 +9,15 @@ use std::{collections::BTreeSet, process::Command};
 use crate::root;
 
 /// The packages that somebody builds on their own and that contain the engine.
-const SELECTIONS: [&[&str]; 6] = [
+const SELECTIONS: [&[&str]; 8] = [
     &["--workspace"],
     &["-p", "peristyle-agents"],
     &["-p", "peristyle"],
     &["-p", "peristyle-sky"],
     &["-p", "peristyle-cli"],
     &["-p", "peristyle-bench"],
+    &["-p", "peristyle-kernel-c"],
+    &["-p", "peristyle-kernel-rust"],
 ];
 
 /// Whether there is one engine; says what differs if not.

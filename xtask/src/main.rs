@@ -92,31 +92,40 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | snapshots\n\
+             | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
     run(job, steps)
 }
 
+/// Where the Bevy plugin and its example live: a workspace of its own, like the peers' bench.
+const BEVY: &str = "crates/bevy";
+
 fn fmt(arguments: &[&str]) -> Vec<Step> {
     vec![
         cargo("format", arguments),
         cargo("format of the peers' bench", arguments).within("bench/peers"),
+        cargo("format of the Bevy plugin", arguments).within(BEVY),
         cargo("format of the fuzz targets", arguments).within("fuzz"),
     ]
 }
 
 /// What CI runs, in the order in which it fails fastest.
 fn test() -> Vec<Step> {
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let mut steps = fmt(&["fmt", "--all", "--check"]);
     steps.extend([
         Step { name: "one engine", action: Action::Check(engine::is_built_once) },
         cargo("build", &["build", "--workspace", "--all-targets"]),
-        cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        cargo("tests", &["test", "--workspace", "--all-targets"]),
+        cargo("lints", &lints),
+        cargo("tests", &["test", "--workspace", "--tests"]),
         cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
         cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        cargo("lints of the Bevy plugin", &lints).within(BEVY),
+        cargo("tests of the Bevy plugin", &["test", "--workspace"]).within(BEVY),
+        cargo("example of the Bevy plugin", &["run", "--quiet", "-p", "bevy-offload"]).within(BEVY),
         Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
     ]);
     steps
@@ -125,10 +134,25 @@ fn test() -> Vec<Step> {
 /// Ours, the peers and the hand-written limit side by side: all, or one of them.
 fn bench(names: &[String]) -> Option<Vec<Step>> {
     let own = |name, bin| (bin, cargo(name, &["run", "--quiet", "-p", "peristyle-bench", "--bin", bin]));
+    let example =
+        |name, package, example| (example, cargo(name, &["run", "--quiet", "-p", package, "--example", example]));
     let all = [
         ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
         own("frames on one and on two lanes", "schedule"),
         own("jobs in TypeScript", "javascript"),
+        own("recording what ran where", "timeline"),
+        own("where systems run", "placement"),
+        own("lent columns against shared ones", "shared"),
+        own("WebAssembly kernels against native loops", "kernel"),
+        own("patches", "patches"),
+        (
+            "snapshots",
+            cargo("snapshots of a Bevy world", &["bench", "--profile", "dev", "--bench", "snapshot"]).within(BEVY),
+        ),
+        example("mailboxes against a bare futex", "peristyle-memory", "mailbox_bench"),
+        example("ticks ahead", "peristyle-schedule", "run_ahead_bench"),
+        example("mirrors of worlds", "peristyle-replica", "replica_bench"),
+        ("mirror", cargo("mirrors of state", &["bench", "--profile", "dev", "-p", "peristyle-mirror"])),
     ];
     choose(all, names)
 }
@@ -143,13 +167,15 @@ fn choose<const N: usize>(all: [(&str, Step); N], names: &[String]) -> Option<Ve
 }
 
 /// The crates that hold unsafe code and no foreign code.
-const CORE: [&str; 6] = [
+const CORE: [&str; 8] = [
     "peristyle-layout",
     "peristyle-memory",
     "peristyle-timeline",
     "peristyle-world",
     "peristyle-jobs",
     "peristyle-schedule",
+    "peristyle-offload",
+    "peristyle-replica",
 ];
 
 /// What takes too long, or needs other flags than the one profile.
@@ -169,7 +195,7 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
     };
     let loom = {
         let directory = target_dir("loom");
-        cargo("loom", &["test", "-p", "peristyle-jobs", "--lib", "--target-dir", &directory])
+        cargo("loom", &["test", "-p", "peristyle-jobs", "-p", "peristyle-memory", "--lib", "--target-dir", &directory])
             .env("RUSTFLAGS", "--cfg loom")
             .env("LOOM_MAX_PREEMPTIONS", "3")
     };

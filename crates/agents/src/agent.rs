@@ -14,7 +14,6 @@ use std::ffi::{CStr, CString, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::slice;
 use std::sync::Arc;
 
 use mozjs::context::{JSContext, RawJSContext};
@@ -23,20 +22,33 @@ use mozjs::error::{throw_range_error, throw_type_error};
 use mozjs::gc::{Handle, HandleValue, RootedGuard};
 use mozjs::jsapi as ja;
 use mozjs::jsapi::{CallArgs, Heap, JSGCParamKey, JSGCStatus, JSObject, JSTracer, OnNewGlobalHookOption, Value};
-use mozjs::jsval::{DoubleValue, JSVal, ObjectValue, UndefinedValue};
+use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::{
-    CompileOptionsWrapper, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
+    CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
     error_info_from_exception_stack, evaluate_script,
 };
 use mozjs::{glue, rooted};
 use peristyle_jobs::{JobCall, JobError};
 
 use crate::AgentError;
+use crate::attach::Attached;
 use crate::cluster::{Control, Shared, Why};
+use crate::collections::{Collections, Part};
 use crate::console::Level;
 use crate::host::Host;
 use crate::job::Bound;
+use crate::kernel::{Compiled, Instance};
+use crate::memory::shared_realm_options;
 use crate::modules::Module;
+
+/// What an agent's realm has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RealmKind {
+    /// Neither shared memory nor WebAssembly: its jobs are lent their columns.
+    Lent,
+    /// `SharedArrayBuffer` and `Atomics` for its jobs, WebAssembly for kernels.
+    Shared,
+}
 
 /// A lane's hold on an agent, which the end of the thread may close first.
 #[derive(Default)]
@@ -58,13 +70,14 @@ impl Slot {
     pub(crate) fn with<R, E: From<AgentError>>(
         self: &Rc<Slot>,
         shared: &Arc<Shared>,
+        kind: RealmKind,
         f: impl FnOnce(&mut Agent) -> Result<R, E>,
     ) -> Result<R, E> {
         let mut slot = self.0.borrow_mut();
         let agent = match &mut *slot {
             Some(agent) => agent,
             empty => {
-                let agent = empty.insert(Agent::new(shared, true)?);
+                let agent = empty.insert(Agent::new(shared, kind, true)?);
                 Host::watch(self);
                 agent
             }
@@ -77,6 +90,11 @@ impl Slot {
 pub(crate) struct Agent {
     /// Jobs bound here, by job and shape.
     pub(crate) bound: Vec<Bound>,
+    /// Kernels compiled here, and instances of them.
+    pub(crate) compiled: Vec<Compiled>,
+    pub(crate) instances: Vec<Instance>,
+    /// The engine's memories that jobs here were called on.
+    pub(crate) attached: Vec<Attached>,
     pub(crate) roots: RootedTraceableBox<Roots>,
     /// Last: the runtime outlives its roots.
     pub(crate) host: Rc<Host>,
@@ -87,6 +105,9 @@ pub(crate) struct Roots {
     pub(crate) global: Heap<*mut JSObject>,
     describe: Heap<JSVal>,
     pub(crate) freeze: Heap<JSVal>,
+    /// Compiles and links kernels, in a shared realm.
+    pub(crate) compile: Heap<JSVal>,
+    pub(crate) link: Heap<JSVal>,
     /// `snap.entity` and the function behind `snap.eids`.
     pub(crate) entity: Heap<JSVal>,
     pub(crate) eids: Heap<JSVal>,
@@ -96,12 +117,13 @@ pub(crate) struct Roots {
     /// Promises rejected without a handler in this call.
     #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
-    /// The call that runs.
-    pub(crate) call: Cell<*const JobCall<'static>>,
+    /// The parts of the call that runs; none while none does.
+    pub(crate) calls: Cell<*const [JobCall<'static>]>,
     /// Why loading failed, typed.
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
     heap_full: Cell<bool>,
+    pub(crate) collections: Collections,
     /// Whether `console` prints.
     audible: bool,
     pub(crate) control: Arc<Control>,
@@ -114,7 +136,7 @@ unsafe impl Trace for Roots {
         // SAFETY: the engine's tracer, handed on.
         unsafe {
             self.global.trace(tracer);
-            for value in [&self.describe, &self.freeze, &self.entity, &self.eids] {
+            for value in [&self.describe, &self.freeze, &self.compile, &self.link, &self.entity, &self.eids] {
                 value.trace(tracer);
             }
             self.eids_buffer.trace(tracer);
@@ -128,7 +150,19 @@ unsafe impl Trace for Roots {
     }
 }
 
+/// The parts of no call.
+pub(crate) const NO_CALLS: *const [JobCall<'static>] = ptr::slice_from_raw_parts(ptr::null(), 0);
+
 impl Roots {
+    /// The parts of the call that runs.
+    ///
+    /// # Safety
+    /// The result is not used after the call.
+    unsafe fn parts(&self) -> Option<&[JobCall<'_>]> {
+        // SAFETY: the pointer is null or set by `Bound::call` to parts that live until the call returned.
+        unsafe { self.calls.get().as_ref() }
+    }
+
     /// The roots of the agent that runs on this context.
     ///
     /// # Safety
@@ -221,33 +255,45 @@ impl Roots {
 
 impl Agent {
     /// A new agent on this thread, whose console prints if it is `audible`.
-    pub(crate) fn new(shared: &Arc<Shared>, audible: bool) -> Result<Agent, AgentError> {
+    pub(crate) fn new(shared: &Arc<Shared>, kind: RealmKind, audible: bool) -> Result<Agent, AgentError> {
         let host = Host::of_this_thread(&shared.parent)?;
         let control = shared.register(host.remote());
         let roots = RootedTraceableBox::new(Roots {
             global: Heap::default(),
             describe: Heap::default(),
             freeze: Heap::default(),
+            compile: Heap::default(),
+            link: Heap::default(),
             entity: Heap::default(),
             eids: Heap::default(),
             eids_buffer: Heap::default(),
             modules: RefCell::default(),
             unhandled: RefCell::default(),
-            call: Cell::new(ptr::null()),
+            calls: Cell::new(NO_CALLS),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
             heap_full: Cell::new(false),
+            collections: Collections::new(),
             audible,
             control,
             shared: shared.clone(),
         });
-        let agent = Agent { bound: Vec::new(), roots, host };
-        agent.start()?;
+        let agent =
+            Agent { bound: Vec::new(), compiled: Vec::new(), instances: Vec::new(), attached: Vec::new(), roots, host };
+        agent.start(kind)?;
         Ok(agent)
     }
 
+    /// Whether this is the agent's thread.
+    pub(crate) fn is_here(&self) -> Result<(), JobError> {
+        if self.host.is_here() {
+            return Ok(());
+        }
+        Err(JobError::Load("the lane left the thread of its agent".into()))
+    }
+
     /// Makes the realm.
-    fn start(&self) -> Result<(), AgentError> {
+    fn start(&self, kind: RealmKind) -> Result<(), AgentError> {
         let failed = || AgentError::Engine("the realm cannot be made".into());
         // SAFETY: no other context wrapper of this thread is in use here.
         let mut cx = unsafe { self.host.context() };
@@ -256,7 +302,10 @@ impl Agent {
         // that never unwind.
         unsafe {
             let raw = cx.raw_cx();
-            let mut options = RealmOptions::default();
+            let mut options = match kind {
+                RealmKind::Lent => RealmOptions::default(),
+                RealmKind::Shared => shared_realm_options(),
+            };
             // Collections throw compiled code away by default: jobs would start over in the interpreter, many times a
             // minute.
             options.creationOptions_.preserveJitCode_ = true;
@@ -278,14 +327,20 @@ impl Agent {
             rooted!(in(raw) let print = ObjectValue(native(c"print", Some(print), 2)?.as_ptr()));
             self.roots.entity.set(ObjectValue(native(c"entity", Some(entity), 1)?.as_ptr()));
             self.roots.eids.set(ObjectValue(native(c"eids", Some(eids), 0)?.as_ptr()));
-            let arguments = ja::HandleValueArray { length_: 1, elements_: &*print };
+            let shared = BooleanValue(kind == RealmKind::Shared);
+            let mut rooter = CustomAutoRooter::new(vec![print.get(), shared]);
+            let arguments = rooter.root(raw);
+            let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
             rooted!(in(raw) let mut tools = UndefinedValue());
             let (this, function) = (ja::UndefinedHandleValue, value.handle().into());
             if !ja::Call(raw, this, function, &arguments, tools.handle_mut().into()) || !tools.is_object() {
                 return Err(take_failure(cx, &self.roots).into());
             }
             rooted!(in(raw) let tools = tools.to_object());
-            for (at, heap) in [&self.roots.describe, &self.roots.freeze].into_iter().enumerate() {
+            for (at, heap) in [&self.roots.describe, &self.roots.freeze, &self.roots.compile, &self.roots.link]
+                .into_iter()
+                .enumerate()
+            {
                 if !ja::JS_GetElement(raw, tools.handle().into(), at as u32, value.handle_mut().into()) {
                     return Err(failed());
                 }
@@ -375,10 +430,18 @@ pub(crate) fn take_failure(cx: &mut JSContext, roots: &Roots) -> Failure {
     }
 }
 
-/// Frames of a stack in V8's format, one a line, without its heading and without ours.
+/// Frames of a stack in V8's format, one a line, without its heading and without ours. Kernels' frames name the script
+/// that compiled them, which is ours: only the function and the offset in the module are kept.
 fn frames(stack: &str) -> String {
     let frames = stack.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
-    frames.filter(|frame| !frame.contains("peristyle:")).collect::<Vec<_>>().join("\n")
+    let told = frames.filter_map(|frame| match frame.split_once("(peristyle:") {
+        Some((function, place)) => {
+            let (_, place) = place.split_once("> WebAssembly.Module:")?;
+            Some(format!("{}{}", function.trim_start(), place.trim_end_matches(')')))
+        }
+        None => (!frame.contains("peristyle:")).then(|| frame.to_owned()),
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// The text of a string value.
@@ -474,14 +537,16 @@ unsafe extern "C" fn print(raw: *mut RawJSContext, argc: u32, vp: *mut Value) ->
     })
 }
 
-/// `snap.entity(i)`: the handle of a row.
+/// `snap.entity(i)`: the handle of a row; of the part that is the second argument, if there are several.
 unsafe extern "C" fn entity(raw: *mut RawJSContext, argc: u32, vp: *mut Value) -> bool {
     guarded(raw, |cx| {
         // SAFETY: the engine calls natives with their arguments. The call lives while the pointer is set, and its entity
         // indices have `rows` elements, as `JobCall::lease` was promised.
         unsafe {
             let arguments = CallArgs::from_vp(vp, argc);
-            let Some(call) = Roots::of(raw).and_then(|roots| roots.call.get().as_ref()) else {
+            let part = arguments.get(1).get();
+            let part = if part.is_int32() { part.to_int32() as usize } else { 0 };
+            let Some(call) = Roots::of(raw).and_then(|roots| roots.parts()?.get(part)) else {
                 throw(cx, "snap.entity: the call has ended");
                 return false;
             };
@@ -507,30 +572,33 @@ fn whole(value: JSVal) -> i64 {
     if number.trunc() == number && number.abs() < 9e15 { number as i64 } else { -1 }
 }
 
-/// What `snap.eids` gives: a copy of the rows' entity indices. The indices themselves are the world's own, not a column
-/// that a job may write.
+/// What `snap.eids` gives: a copy of the rows' entity indices, those of all parts one after the other. The indices
+/// themselves are the world's own, not a column that a job may write.
 unsafe extern "C" fn eids(raw: *mut RawJSContext, argc: u32, vp: *mut Value) -> bool {
     guarded(raw, |cx| {
         // SAFETY: as in `entity`; the buffer's memory is used before anything can collect.
         unsafe {
             let arguments = CallArgs::from_vp(vp, argc);
-            let Some((roots, call)) = Roots::of(raw).and_then(|roots| Some((roots, roots.call.get().as_ref()?))) else {
+            let Some((roots, parts)) = Roots::of(raw).and_then(|roots| Some((roots, roots.parts()?))) else {
                 throw(cx, "snap.eids: the call has ended");
                 return false;
             };
-            let indices = slice::from_raw_parts(call.eids.ptr.cast::<u8>().as_ptr(), call.eids.bytes());
-            rooted!(in(raw) let buffer = ja::NewArrayBuffer(raw, indices.len()));
+            let bytes = parts.iter().map(|part| part.eids.bytes()).sum::<usize>();
+            rooted!(in(raw) let buffer = ja::NewArrayBuffer(raw, bytes));
             if buffer.is_null() {
                 return false;
             }
             let mut shared = false;
-            let data = ja::GetArrayBufferData(buffer.get(), &mut shared, ptr::null());
+            let mut data = ja::GetArrayBufferData(buffer.get(), &mut shared, ptr::null());
             if data.is_null() {
                 throw(cx, "snap.eids: the buffer has no memory");
                 return false;
             }
-            ptr::copy_nonoverlapping(indices.as_ptr(), data, indices.len());
-            let view = ja::JS_NewInt32ArrayWithBuffer(raw, buffer.handle().into(), 0, i64::from(call.eids.len));
+            for part in parts {
+                ptr::copy_nonoverlapping(part.eids.ptr.as_ptr(), data, part.eids.bytes());
+                data = data.add(part.eids.bytes());
+            }
+            let view = ja::JS_NewInt32ArrayWithBuffer(raw, buffer.handle().into(), 0, (bytes / 4) as i64);
             if view.is_null() {
                 return false;
             }
@@ -575,6 +643,42 @@ pub(crate) unsafe extern "C" fn collected(
                 ja::JS_RequestInterruptCallback(raw);
             }
         }
+    }
+}
+
+/// Records a slice of a collection.
+///
+/// # Safety
+/// For the engine to call.
+pub(crate) unsafe extern "C" fn slice(
+    raw: *mut RawJSContext,
+    progress: ja::GCProgress,
+    _description: *const ja::GCDescription,
+) {
+    // SAFETY: called by the engine on the agent's thread, while an agent is entered or none; recording never collects.
+    let Some(roots) = (unsafe { Roots::of(raw) }) else { return };
+    match progress {
+        ja::GCProgress::GC_SLICE_BEGIN => roots.collections.begin(Part::Slice),
+        ja::GCProgress::GC_SLICE_END => roots.collections.end(Part::Slice),
+        ja::GCProgress::GC_CYCLE_BEGIN | ja::GCProgress::GC_CYCLE_END => {}
+    }
+}
+
+/// Records that the nursery is emptied.
+///
+/// # Safety
+/// For the engine to call.
+pub(crate) unsafe extern "C" fn nursery(
+    raw: *mut RawJSContext,
+    progress: ja::GCNurseryProgress,
+    _reason: ja::GCReason,
+    _data: *mut c_void,
+) {
+    // SAFETY: as for `slice`.
+    let Some(roots) = (unsafe { Roots::of(raw) }) else { return };
+    match progress {
+        ja::GCNurseryProgress::GC_NURSERY_COLLECTION_START => roots.collections.begin(Part::Nursery),
+        ja::GCNurseryProgress::GC_NURSERY_COLLECTION_END => roots.collections.end(Part::Nursery),
     }
 }
 

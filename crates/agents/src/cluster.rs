@@ -11,11 +11,15 @@ use std::time::{Duration, Instant};
 
 use mozjs::rust::ThreadSafeJSContext;
 use peristyle_jobs::{Stop, StopReason};
+use peristyle_memory::{Memory, RegionError};
 
 use crate::AgentError;
+use crate::agent::RealmKind;
 use crate::console::{Console, Level};
 use crate::engine::Parent;
 use crate::job::JsJob;
+use crate::kernel::WasmJob;
+use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
 
 /// What one call, or the loading of one module, may use.
@@ -78,7 +82,7 @@ impl Cluster {
     /// # Errors
     /// [`AgentError`], by kind.
     pub fn job(&self, path: impl AsRef<Path>) -> Result<JsJob, AgentError> {
-        JsJob::new(self.0.clone(), path.as_ref())
+        JsJob::new(self.0.clone(), path.as_ref(), RealmKind::Lent)
     }
 
     /// As [`Cluster::job`], with a source that is no file: `name` is what errors show, and its extension says what the
@@ -88,7 +92,83 @@ impl Cluster {
     /// [`AgentError`], by kind; [`AgentError::Unreadable`] if the cluster has another source of that name.
     pub fn job_from_source(&self, name: &str, source: &str) -> Result<JsJob, AgentError> {
         self.0.shared.sources.insert(Path::new(name), source)?;
-        JsJob::load(self.0.clone(), name.into())
+        JsJob::load(self.0.clone(), name.into(), RealmKind::Lent)
+    }
+
+    /// A memory made by the engine, for worlds whose jobs are [shared](Cluster::shared_job) or [kernels](Cluster::kernel):
+    /// a shared `WebAssembly.Memory` whose blocks take at most `max_bytes` bytes, rounded up to 64 KiB.
+    /// [`MEMORY_BYTES_MAX`](Cluster::MEMORY_BYTES_MAX) is the most it can be; addresses are reserved, not memory.
+    ///
+    /// It lives as long as a world or an agent uses it, which may be longer than its cluster; any cluster's jobs can run
+    /// on it. Growing it takes some 1 ms each 64 MiB.
+    ///
+    /// # Errors
+    /// [`RegionError::AboveMax`]; [`RegionError::Reserve`] if the engine refuses.
+    pub fn memory(&self, max_bytes: u64) -> Result<Memory, RegionError> {
+        Ok(Memory::on(EngineRegion(Arc::new(Linear::new(&self.0.shared.parent, max_bytes)?))))
+    }
+
+    /// The most bytes that a [memory](Cluster::memory) can have: 4 GiB less the stacks of kernels.
+    pub const MEMORY_BYTES_MAX: u64 = memory::MAX_BYTES;
+
+    /// As [`Cluster::job`], for a job that gets *shared* views: `snap.shared` is true, the typed arrays of one range of rows
+    /// are the same from call to call, each lies on a `SharedArrayBuffer`, and its realm has `Atomics` (but nothing that
+    /// waits). Such a call costs less than one that is lent its columns, the more so the fewer rows it has.
+    ///
+    /// It runs on worlds on a [memory](Cluster::memory) made by the engine; elsewhere adding its system fails, and so does
+    /// a call, with [`JobError::Memory`](peristyle_jobs::JobError::Memory).
+    ///
+    /// # Safety
+    /// Nothing is taken back when a call ends, and through `buffer` each view reaches the whole memory. So the module, and
+    /// all that it imports, is trusted with this, in every call and for as long as a cluster's agent lives:
+    /// - It writes nothing but the rows, bits and resources that a call gave it, and nothing that was declared as read.
+    /// - Views that it keeps after a call settled (or that a call made which was stopped) it uses again only in later calls,
+    ///   and there only for elements that the later call was given, too.
+    ///
+    /// Rust holds references into columns in the phases in which the plan gives them to Rust systems, and while a world is
+    /// borrowed between frames. A job that writes there at such a time is a data race, which is undefined behaviour. Two
+    /// calls of a job that write one element by `Atomics` race with nobody but each other: that is what they are for.
+    ///
+    /// # Errors
+    /// As [`Cluster::job`].
+    pub unsafe fn shared_job(&self, path: impl AsRef<Path>) -> Result<JsJob, AgentError> {
+        JsJob::new(self.0.clone(), path.as_ref(), RealmKind::Shared)
+    }
+
+    /// As [`Cluster::shared_job`], with a source that is no file, as in [`Cluster::job_from_source`].
+    ///
+    /// # Safety
+    /// As for [`Cluster::shared_job`].
+    ///
+    /// # Errors
+    /// As [`Cluster::job_from_source`].
+    pub unsafe fn shared_job_from_source(&self, name: &str, source: &str) -> Result<JsJob, AgentError> {
+        self.0.shared.sources.insert(Path::new(name), source)?;
+        JsJob::load(self.0.clone(), name.into(), RealmKind::Shared)
+    }
+
+    /// The job that a WebAssembly module exports as `handle`, to run on worlds on a [memory](Cluster::memory) made by the
+    /// engine: see [kernels](crate#kernels). Reads, checks and compiles the file; each agent compiles it again for itself.
+    ///
+    /// # Safety
+    /// A kernel reaches the whole memory. The module is trusted to write, in a call, nothing but what its descriptor names
+    /// and lets it write, its own stack, and its own static data.
+    ///
+    /// # Errors
+    /// [`AgentError::Missing`], [`AgentError::Unreadable`], [`AgentError::Kernel`], [`AgentError::Engine`].
+    pub unsafe fn kernel(&self, path: impl AsRef<Path>) -> Result<WasmJob, AgentError> {
+        WasmJob::from_file(self.0.clone(), path.as_ref())
+    }
+
+    /// As [`Cluster::kernel`], of a module's bytes; `name` is what errors show.
+    ///
+    /// # Safety
+    /// As for [`Cluster::kernel`].
+    ///
+    /// # Errors
+    /// [`AgentError::Kernel`], [`AgentError::Engine`].
+    pub unsafe fn kernel_from_bytes(&self, name: &str, bytes: &[u8]) -> Result<WasmJob, AgentError> {
+        WasmJob::new(self.0.clone(), name.into(), bytes.into())
     }
 
     /// Stops every call, and every loading of a module, that runs now. Each ends with [`JobError::Terminated`] or

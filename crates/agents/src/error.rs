@@ -5,6 +5,8 @@ use std::{error, fmt};
 
 use peristyle_jobs::JobError;
 
+use crate::kernel::KernelError;
+
 /// Why a cluster, an agent or a job could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +68,13 @@ pub enum AgentError {
         /// The module.
         path: PathBuf,
     },
+    /// The WebAssembly module is no kernel.
+    Kernel {
+        /// The module.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: KernelError,
+    },
     /// The module was stopped while it was evaluated.
     Terminated(String),
 }
@@ -92,6 +101,7 @@ impl fmt::Display for AgentError {
             AgentError::Unsettled { path } => {
                 write!(f, "{}: awaits at its top level what nothing will settle", path.display())
             }
+            AgentError::Kernel { path, error } => write!(f, "{}: {error}", path.display()),
             AgentError::Terminated(why) => write!(f, "was stopped while it was loaded: {why}"),
         }
     }

@@ -124,7 +124,13 @@ impl Host {
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_ALLOCATION_THRESHOLD, GARBAGE_MIB);
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_INCREMENTAL_GC_ENABLED, 1);
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_SLICE_TIME_BUDGET_MS, SLICE_MS);
+            // Kernels are small: compiled once and well, they are as fast in their first call as in any other, and nothing
+            // is left to threads of the engine's own.
+            (*ja::ContextOptionsRef(raw)).set_wasmBaseline_(false);
             ja::JS_SetGCCallback(raw, Some(agent::collected), ptr::null_mut());
+            ja::SetGCSliceCallback(raw, Some(agent::slice));
+            // Fails only if memory is short; then these collections are not seen.
+            let _ = ja::AddGCNurseryCollectionCallback(raw, Some(agent::nursery), ptr::null_mut());
             ja::JS_AddInterruptCallback(raw, Some(agent::interrupted));
             ja::SetPromiseRejectionTrackerCallback(raw, Some(agent::rejected), ptr::null_mut());
             let rt = ja::JS_GetRuntime(raw);

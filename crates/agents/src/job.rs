@@ -3,6 +3,9 @@
 //! A job is bound once per agent and shape: a small script, made from the shape, builds the objects that every call gets
 //! and returns the function that puts a call's views into them and calls `handle`. So the objects keep their shape, the
 //! calls keep their inline caches, and Rust calls one function.
+//!
+//! A job that takes parts is bound once more: its `snap.parts` holds one object for each chunk, made when there first are
+//! so many chunks, and Rust calls a function for each part before it calls the job.
 
 use std::fmt::{self, Write};
 use std::mem;
@@ -19,14 +22,17 @@ use mozjs::jsapi::{Heap, JSObject, JSTracer, PromiseState};
 use mozjs::jsval::{DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::{CustomAutoRooter, RootedTraceableBox, Trace};
 use mozjs::{glue, rooted};
-use peristyle_jobs::{Extra, JobCall, JobError, JobRunner, JobShape, Lane};
+use peristyle_jobs::{Access, Extra, JobCall, JobError, JobRunner, JobShape, Lane, Lent};
 use peristyle_layout::Field;
+use peristyle_memory::Memory;
 
 use crate::AgentError;
-use crate::agent::{Agent, Failure, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::agent::{Agent, Failure, NO_CALLS, RealmKind, Roots, Slot, Thrown, discard_tasks, drain, take_failure};
+use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::lend::Loan;
-use crate::{modules, source};
+use crate::memory::Linear;
+use crate::{modules, patches, source};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
 ///
@@ -37,19 +43,21 @@ pub struct JsJob(Arc<Inner>);
 struct Inner {
     name: String,
     path: PathBuf,
+    /// Shared jobs get views that stay, on memories that the engine made; others are lent their columns.
+    realm: RealmKind,
     cluster: Arc<Handle>,
 }
 
 impl JsJob {
-    pub(crate) fn new(cluster: Arc<Handle>, path: &Path) -> Result<JsJob, AgentError> {
-        JsJob::load(cluster, source::locate(path)?)
+    pub(crate) fn new(cluster: Arc<Handle>, path: &Path, realm: RealmKind) -> Result<JsJob, AgentError> {
+        JsJob::load(cluster, source::locate(path)?, realm)
     }
 
     /// A job whose source the cluster has under `path`.
-    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf) -> Result<JsJob, AgentError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Agent::new(&cluster.shared, false)?.load(&path)?;
-        Ok(JsJob(Arc::new(Inner { name, path, cluster })))
+    pub(crate) fn load(cluster: Arc<Handle>, path: PathBuf, realm: RealmKind) -> Result<JsJob, AgentError> {
+        let name = source::file_name(&path);
+        Agent::new(&cluster.shared, realm, false)?.load(&path)?;
+        Ok(JsJob(Arc::new(Inner { name, path, realm, cluster })))
     }
 
     /// The job's file.
@@ -57,16 +65,17 @@ impl JsJob {
         &self.0.path
     }
 
-    /// Runs `f` with this lane's agent of the job's cluster.
-    fn with_agent<R>(&self, lane: &mut Lane, f: impl FnOnce(&mut Agent) -> Result<R, JobError>) -> Result<R, JobError> {
-        let slot = lane.local::<Agents>(Agents::default).of(&self.0.cluster).clone();
-        let is_new = !slot.is_open();
-        slot.with(&self.0.cluster.shared, |agent| {
-            if is_new {
-                lane.stopped_by(&agent.roots.control);
-            }
-            f(agent)
-        })
+    /// Whether the job gets shared views instead of lent ones: [`Cluster::shared_job`](crate::Cluster::shared_job).
+    pub fn is_shared(&self) -> bool {
+        self.0.realm == RealmKind::Shared
+    }
+
+    /// The memory that a shared job works on.
+    fn memory<'a>(&self, memory: Option<&'a Memory>) -> Result<Option<&'a Arc<Linear>>, JobError> {
+        match self.0.realm {
+            RealmKind::Lent => Ok(None),
+            RealmKind::Shared => engine_memory(memory, "a shared job").map(|(_, linear)| Some(linear)),
+        }
     }
 }
 
@@ -82,28 +91,74 @@ impl JobRunner for JsJob {
     }
 
     fn prepare(&self, lane: &mut Lane) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| Ok(agent.load(&self.0.path)?))
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| Ok(agent.load(&self.0.path)?))
+    }
+
+    fn check(&self, memory: &Memory) -> Result<(), JobError> {
+        self.memory(Some(memory)).map(drop)
     }
 
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError> {
-        self.with_agent(lane, |agent| agent.run(&self.0, call))
+        let linear = self.memory(call.memory)?;
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| {
+            agent.run(&self.0, linear, std::slice::from_ref(call), false)
+        })
+    }
+
+    fn takes_parts(&self) -> bool {
+        true
+    }
+
+    fn run_parts(&self, lane: &mut Lane, parts: &[JobCall<'_>]) -> Result<(), JobError> {
+        let linear = self.memory(parts[0].memory)?;
+        with_agent(lane, &self.0.cluster, self.0.realm, |agent| agent.run(&self.0, linear, parts, true))
+    }
+
+    fn reaches_memory(&self) -> bool {
+        self.is_shared()
     }
 }
 
-/// A lane's agents, one for each cluster that it ran jobs of.
+/// A lane's agents, one for each cluster and kind of realm that it ran jobs of.
 #[derive(Default)]
-struct Agents(Vec<(Weak<Handle>, Rc<Slot>)>);
+struct Agents(Vec<(Weak<Handle>, RealmKind, Rc<Slot>)>);
 
 impl Agents {
-    fn of(&mut self, cluster: &Arc<Handle>) -> &Rc<Slot> {
-        let known = self.0.iter().position(|(known, _)| known.as_ptr() == Arc::as_ptr(cluster));
-        let at = known.unwrap_or_else(|| {
-            self.0.retain(|(known, _)| known.strong_count() != 0);
-            self.0.push((Arc::downgrade(cluster), Rc::default()));
+    fn of(&mut self, cluster: &Arc<Handle>, realm: RealmKind) -> &Rc<Slot> {
+        let is = |(known, kind, _): &(Weak<Handle>, _, _)| known.as_ptr() == Arc::as_ptr(cluster) && *kind == realm;
+        let at = self.0.iter().position(is).unwrap_or_else(|| {
+            self.0.retain(|(known, ..)| known.strong_count() != 0);
+            self.0.push((Arc::downgrade(cluster), realm, Rc::default()));
             self.0.len() - 1
         });
-        &self.0[at].1
+        &self.0[at].2
     }
+}
+
+/// Runs `f` with this lane's agent of a cluster.
+pub(crate) fn with_agent<R>(
+    lane: &mut Lane,
+    cluster: &Arc<Handle>,
+    realm: RealmKind,
+    f: impl FnOnce(&mut Agent) -> Result<R, JobError>,
+) -> Result<R, JobError> {
+    let slot = lane.local::<Agents>(Agents::default).of(cluster, realm).clone();
+    let is_new = !slot.is_open();
+    slot.with(&cluster.shared, realm, |agent| {
+        if is_new {
+            lane.stopped_by(&agent.roots.control);
+        }
+        agent.roots.collections.record_on(lane);
+        f(agent)
+    })
+}
+
+/// Where the views of a call come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Lent,
+    /// A memory as the agent knows it. What of a call does not lie there is lent: bits that a filter found.
+    Shared(&'a Attached, &'a Linear),
 }
 
 /// A job in one agent, for one shape.
@@ -111,6 +166,8 @@ pub(crate) struct Bound {
     /// Weak: it only names the job, and its address stays taken.
     job: Weak<Inner>,
     shape: JobShape,
+    /// Whether it takes all parts in one call.
+    is_parts: bool,
     roots: RootedTraceableBox<BoundRoots>,
     extra: Option<ParsedExtra>,
     /// Kept between calls, empty, for their capacity.
@@ -129,16 +186,22 @@ struct ParsedExtra {
 /// What a bound job keeps of the engine.
 pub(crate) struct BoundRoots {
     invoke: Heap<JSVal>,
+    /// What puts the views of a part into its object, if the job takes parts.
+    put: Heap<JSVal>,
     extra: Heap<JSVal>,
+    /// See [`patches::take`]; undefined until it is needed.
+    encoder: Heap<JSVal>,
 }
 
-// SAFETY: both values are traced.
+// SAFETY: all values are traced.
 unsafe impl Trace for BoundRoots {
     unsafe fn trace(&self, tracer: *mut JSTracer) {
         // SAFETY: the engine's tracer, handed on.
         unsafe {
             self.invoke.trace(tracer);
+            self.put.trace(tracer);
             self.extra.trace(tracer);
+            self.encoder.trace(tracer);
         }
     }
 }
@@ -158,12 +221,16 @@ impl Agent {
         }
     }
 
-    /// Runs one call.
-    fn run(&mut self, job: &Arc<Inner>, call: &JobCall<'_>) -> Result<(), JobError> {
-        if !self.host.is_here() {
-            return Err(JobError::Load("the lane left the thread of its agent".into()));
-        }
-        let Agent { bound, roots, host } = self;
+    /// Runs one call, of one part or of all; a shared job's on an engine's memory.
+    fn run(
+        &mut self,
+        job: &Arc<Inner>,
+        linear: Option<&Arc<Linear>>,
+        calls: &[JobCall<'_>],
+        is_parts: bool,
+    ) -> Result<(), JobError> {
+        self.is_here()?;
+        let Agent { bound, attached, roots, host, .. } = self;
         let roots: &Roots = roots;
         // SAFETY: no other context wrapper of this thread is in use here; the context lives as long as the host.
         let mut cx = unsafe { host.context() };
@@ -172,10 +239,23 @@ impl Agent {
         // SAFETY: this is the agent's thread, and its roots are boxed.
         let _entered = unsafe { roots.enter(raw) };
         let _realm = ja::JSAutoRealm::new(raw, roots.global.get());
-        // SAFETY: the agent is entered and the context in its realm.
-        let bound = unsafe { bind(&mut cx, roots, bound, job, call.shape)? };
-        bound.give_extra(&mut cx, roots, call.extra)?;
-        Ok(bound.run(&mut cx, roots, call)?)
+        // SAFETY: the agent is entered and the context in its realm, which is a shared job's if there is a memory.
+        let (bound, source) = unsafe {
+            let source = match linear {
+                None => Source::Lent,
+                Some(linear) => {
+                    let out = calls.iter().find_map(|call| out_of_reach(linear, call));
+                    match (out, attach(raw, attached, linear)) {
+                        (Some(error), _) => return Err(error),
+                        (None, Some(attached)) => Source::Shared(attached, linear),
+                        (None, None) => return Err(take_failure(&mut cx, roots).into()),
+                    }
+                }
+            };
+            (bind(&mut cx, roots, bound, job, calls[0].shape, is_parts)?, source)
+        };
+        bound.give_extra(&mut cx, roots, calls[0].extra)?;
+        Ok(bound.run(&mut cx, roots, source, calls)?)
     }
 }
 
@@ -216,18 +296,22 @@ unsafe fn bind<'a>(
     all: &'a mut Vec<Bound>,
     job: &Arc<Inner>,
     shape: &JobShape,
+    is_parts: bool,
 ) -> Result<&'a mut Bound, JobError> {
     // Shapes are compared, not their addresses: an address may be another shape's by now.
-    if let Some(at) = all.iter().position(|bound| bound.job.as_ptr() == Arc::as_ptr(job) && bound.shape == *shape) {
+    let is_known =
+        |bound: &Bound| bound.job.as_ptr() == Arc::as_ptr(job) && bound.is_parts == is_parts && bound.shape == *shape;
+    if let Some(at) = all.iter().position(is_known) {
         return Ok(&mut all[at]);
     }
     // SAFETY: as the caller answers; values are rooted.
-    let invoke = unsafe {
+    let bound_roots = unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut function = UndefinedValue());
         handler(cx, roots, &job.path, &mut function)?;
         rooted!(in(raw) let mut binder = UndefinedValue());
-        roots.evaluate(cx, &binder_source(shape), c"peristyle:job", &mut binder)?;
+        let source = if is_parts { parts_binder_source(shape, job.realm) } else { binder_source(shape, job.realm) };
+        roots.evaluate(cx, &source, c"peristyle:job", &mut binder)?;
         let mut rooter = CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get()]);
         let arguments = rooter.root(raw);
         let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
@@ -236,15 +320,33 @@ unsafe fn bind<'a>(
         if !ja::Call(raw, nothing, binder.handle().into(), &arguments, invoke.handle_mut().into()) {
             return Err(take_failure(cx, roots).into());
         }
-        let invoke_root = RootedTraceableBox::new(BoundRoots { invoke: Heap::default(), extra: Heap::default() });
-        invoke_root.invoke.set(invoke.get());
-        invoke_root
+        let bound_roots = RootedTraceableBox::new(BoundRoots {
+            invoke: Heap::default(),
+            put: Heap::default(),
+            extra: Heap::default(),
+            encoder: Heap::default(),
+        });
+        bound_roots.encoder.set(UndefinedValue());
+        if is_parts {
+            // The binder gave both functions.
+            rooted!(in(raw) let both = invoke.to_object());
+            for (at, heap) in [&bound_roots.put, &bound_roots.invoke].into_iter().enumerate() {
+                if !ja::JS_GetElement(raw, both.handle().into(), at as u32, invoke.handle_mut().into()) {
+                    return Err(take_failure(cx, roots).into());
+                }
+                heap.set(invoke.get());
+            }
+        } else {
+            bound_roots.invoke.set(invoke.get());
+        }
+        bound_roots
     };
     all.retain(|bound| bound.job.strong_count() != 0);
     all.push(Bound {
         job: Arc::downgrade(job),
         shape: shape.clone(),
-        roots: invoke,
+        is_parts,
+        roots: bound_roots,
         extra: None,
         arguments: Vec::new(),
         buffers: Vec::new(),
@@ -297,38 +399,26 @@ impl Bound {
         Ok(())
     }
 
-    /// Lends the call's columns, runs the handler and what it enqueued, and takes the columns back.
-    fn run(&mut self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>) -> Result<(), Failure> {
+    /// Gives the job views of the columns of all parts, runs the handler and what it enqueued, and takes back what was
+    /// lent.
+    fn run(
+        &mut self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        source: Source<'_>,
+        calls: &[JobCall<'_>],
+    ) -> Result<(), Failure> {
         // SAFETY: handed to guards that are dropped here.
         let raw = unsafe { cx.raw_cx() };
         let mut buffers = CustomAutoRooter::new(mem::take(&mut self.buffers));
         let mut buffers = buffers.root(raw);
         let mut arguments = CustomAutoRooter::new(mem::take(&mut self.arguments));
         let mut arguments = arguments.root(raw);
-        let extra = self.roots.extra.get();
-        arguments.extend([Int32Value(call.rows as i32), DoubleValue(call.dt), DoubleValue(call.time), extra]);
-        let columns = call.columns.iter().map(Some);
-        let bits = call.changed.iter().chain([&call.despawn]).map(Option::as_ref);
-        let resources = call.resources.iter().map(Some);
         let result = {
             // SAFETY: the agent's realm is entered until after this block.
             let mut loan = unsafe { Loan::new(raw, &mut buffers) };
-            let mut lent = true;
-            for column in columns.chain(bits).chain(resources) {
-                let Some(column) = column else {
-                    arguments.push(UndefinedValue());
-                    continue;
-                };
-                // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
-                // which outlives the loan.
-                let view = unsafe { loan.view(column) };
-                if view.is_null() {
-                    lent = false;
-                    break;
-                }
-                arguments.push(ObjectValue(view));
-            }
-            if lent { self.call(cx, roots, call, &arguments) } else { Err(take_failure(cx, roots)) }
+            self.lend(cx, roots, source, calls, &mut loan, &mut arguments)
+                .and_then(|()| self.call(cx, roots, calls, &arguments))
         };
         arguments.clear();
         self.arguments = mem::take(&mut *arguments);
@@ -336,9 +426,82 @@ impl Bound {
         result
     }
 
+    /// Lends columns, and makes the arguments of the function that calls the handler. Views of parts are put into their
+    /// objects.
+    fn lend(
+        &self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        source: Source<'_>,
+        calls: &[JobCall<'_>],
+        loan: &mut Loan<'_, '_>,
+        arguments: &mut Vec<JSVal>,
+    ) -> Result<(), Failure> {
+        // SAFETY: nothing else uses the context meanwhile.
+        let raw = unsafe { cx.raw_cx() };
+        let mut view = |lent: Option<&Lent>| match lent {
+            None => Some(UndefinedValue()),
+            Some(lent) => {
+                // SAFETY: `JobCall::lease` was promised that it stays allocated, exclusive and writable during the call,
+                // which outlives the loan. What is shared was asked for by `Cluster::shared_job`.
+                let view = unsafe {
+                    match source {
+                        Source::Lent => loan.view(lent),
+                        Source::Shared(attached, linear) => {
+                            attached.view(raw, linear, lent).unwrap_or_else(|| loan.view(lent))
+                        }
+                    }
+                };
+                (!view.is_null()).then(|| ObjectValue(view))
+            }
+        };
+        let rows: i64 = calls.iter().map(|call| i64::from(call.rows)).sum();
+        let mut first = 0;
+        let call = &calls[0];
+        if self.is_parts {
+            for (at, call) in calls.iter().enumerate() {
+                arguments.clear();
+                arguments.extend([whole(at as i64), whole(first), whole(i64::from(call.rows))]);
+                for lent in of_rows(call) {
+                    arguments.push(view(lent).ok_or_else(|| take_failure(cx, roots))?);
+                }
+                first += i64::from(call.rows);
+                // SAFETY: the context is in the agent's realm; the arguments are rooted by the caller.
+                unsafe {
+                    let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
+                    rooted!(in(raw) let mut value = UndefinedValue());
+                    let (nothing, put) = (ja::UndefinedHandleValue, self.roots.put.handle());
+                    if !ja::Call(raw, nothing, put, &arguments, value.handle_mut().into()) {
+                        return Err(take_failure(cx, roots));
+                    }
+                }
+            }
+            arguments.clear();
+        }
+        let extra = self.roots.extra.get();
+        arguments.extend([whole(rows), DoubleValue(call.dt), DoubleValue(call.time), extra]);
+        if self.is_parts {
+            arguments.push(whole(calls.len() as i64));
+        } else {
+            for lent in of_rows(call) {
+                arguments.push(view(lent).ok_or_else(|| take_failure(cx, roots))?);
+            }
+        }
+        for lent in call.resources {
+            arguments.push(view(Some(lent)).ok_or_else(|| take_failure(cx, roots))?);
+        }
+        Ok(())
+    }
+
     /// Calls the handler, with its arguments rooted, and drains what it enqueued.
-    fn call(&self, cx: &mut JSContext, roots: &Roots, call: &JobCall<'_>, arguments: &[JSVal]) -> Result<(), Failure> {
-        roots.call.set(ptr::from_ref(call).cast());
+    fn call(
+        &self,
+        cx: &mut JSContext,
+        roots: &Roots,
+        calls: &[JobCall<'_>],
+        arguments: &[JSVal],
+    ) -> Result<(), Failure> {
+        roots.calls.set(ptr::slice_from_raw_parts(calls.as_ptr().cast(), calls.len()));
         // SAFETY: the context is in the agent's realm; values are rooted.
         let result = unsafe {
             let raw = cx.raw_cx();
@@ -355,11 +518,14 @@ impl Bound {
                 _ => {}
             }
             match result {
-                Ok(()) => finish(cx, roots, &mut value),
+                Ok(()) => match finish(cx, roots, &mut value) {
+                    Ok(()) => patches::take(cx, roots, &self.roots.encoder, &calls[0], &mut value),
+                    failed => failed,
+                },
                 failed => failed,
             }
         };
-        roots.call.set(ptr::null());
+        roots.calls.set(NO_CALLS);
         roots.unhandled.borrow_mut().clear();
         if !roots.eids_buffer.get().is_null() {
             // SAFETY: the context is in the agent's realm; the buffer is traced where it lies. It is an ordinary buffer,
@@ -371,7 +537,18 @@ impl Bound {
     }
 }
 
-/// Looks at what the handler returned, once nothing is left to run.
+/// A whole number, as the engine likes it best: loops to an `int32` compile to less.
+fn whole(number: i64) -> JSVal {
+    i32::try_from(number).map_or(DoubleValue(number as f64), Int32Value)
+}
+
+/// What a part is lent of its rows: columns, then the bits of components, then those of despawns.
+fn of_rows<'a>(call: &'a JobCall<'_>) -> impl Iterator<Item = Option<&'a Lent>> {
+    let bits = call.changed.iter().chain([&call.despawn]).map(Option::as_ref);
+    call.columns.iter().map(Some).chain(bits)
+}
+
+/// Looks at what the handler returned, once nothing is left to run; `value` becomes what a promise was fulfilled with.
 ///
 /// # Safety
 /// The agent is entered and the context in its realm.
@@ -404,19 +581,6 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
             glue::JS_GetPromiseResult(object.handle().into(), value.handle_mut().into());
             return Err(roots.rejection(cx, value.handle()));
         }
-        if value.is_object() {
-            let mut array = false;
-            let mut length = 0;
-            object.set(value.to_object());
-            if ja::IsArrayObject1(raw, object.handle().into(), &mut array)
-                && array
-                && ja::GetArrayLength(raw, object.handle().into(), &mut length)
-                && length > 0
-            {
-                return error(format!("handle returned {length} patches, which are not supported yet: write in place"));
-            }
-            ja::JS_ClearPendingException(raw);
-        }
     }
     Ok(())
 }
@@ -425,51 +589,136 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 /// (rows, dt, time, extra, columns…, changed bits…, despawn bits, resources…).
 ///
 /// The objects of `snap` are made once. Jobs cannot add to them or replace them; their views change with every call.
-fn binder_source(shape: &JobShape) -> String {
+fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
+    let shared = realm == RealmKind::Shared;
     let mut script = Binder::default();
-    let (mut names, mut numbers, mut resources) = (String::new(), String::new(), String::new());
-    for (at, component) in shape.components.iter().enumerate() {
-        script.fields(&format!("f{at}"), &component.fields);
-        script.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
-        names += &format!(" [{}]: c{at},", quoted(&component.name));
-        numbers += &format!(" {}: c{at},", component.id);
-    }
-    for at in 0..shape.components.len() {
-        script.put(&format!("c{at}.changed"));
-    }
+    let comps = script.components(shape);
+    let (lists, writes) = lists_of(shape);
     script.put("snap.despawn");
-    for (at, resource) in shape.resources.iter().enumerate() {
-        script.fields(&format!("r{at}"), &resource.fields);
-        resources += &format!(" [{}]: r{at},", quoted(&resource.name));
-    }
+    let resources = script.resources(shape);
     let Binder { made, parameters, puts } = script;
     format!(
         r#"(function (handle, entity, takeEids) {{
-  "use strict";
-  const {{ defineProperty, freeze, seal }} = Object;
-  const fix = (object, names) => {{
-    for (const name of names) defineProperty(object, name, {{ writable: false }});
-    seal(object);
-  }};
-{made}  let eids;
+{TOOLS}{made}  let eids;
   const snap = {{
-    shared: false,
+    shared: {shared},
     rows: 0,
     get eids() {{ return eids ?? (eids = takeEids()); }},
-    comps: freeze({{{names}{numbers} }}),
+    comps: freeze({{{comps} }}),
     res: freeze({{{resources} }}),
     despawn: undefined,
     entity,
   }};
   fix(snap, ["shared", "comps", "res", "entity"]);
+  let handles, lists = [];
+  const cols = freeze({{{lists} }}), writes = freeze([{writes}]);
+  const takeHandles = () => {{
+    const list = new Array(snap.rows);
+    for (let i = 0; i < list.length; i++) list[i] = entity(i);
+    return list;
+  }};
+  // The lists of the older contract are made when a job asks for them.
+  class Input {{
+    constructor(dt, time, extra) {{
+      this.snap = snap;
+      this.dt = dt;
+      this.time = time;
+      this.extra = extra;
+    }}
+    get eids() {{ return handles ?? (handles = takeHandles()); }}
+    get cols() {{ return cols; }}
+    get writes() {{ return writes; }}
+  }}
   return function invoke(rows, dt, time, extra{parameters}) {{
-    eids = undefined;
+    eids = handles = undefined;
+    if (lists.length > 0) lists = [];
     snap.rows = rows;
-{puts}    return handle({{ snap, dt, time, extra }});
+{puts}    return handle(new Input(dt, time, extra));
   }};
 }})"#
     )
 }
+
+/// The properties of `cols`, and what `writes` holds: the lists of the older contract.
+fn lists_of(shape: &JobShape) -> (String, String) {
+    let (mut lists, mut writes) = (String::new(), String::new());
+    for (at, component) in shape.components.iter().enumerate() {
+        let values = patches::values_of(&format!("f{at}"), &component.fields);
+        let _ = write!(
+            lists,
+            " get [{id}]() {{ return lists[{at}] ?? (lists[{at}] = ({values})()); }}, get [{name}]() {{ return this[{id}]; }},",
+            id = component.id,
+            name = quoted(&component.name)
+        );
+        if component.access == Access::Write {
+            let _ = write!(writes, "{}, ", component.id);
+        }
+    }
+    (lists, writes)
+}
+
+/// As [`binder_source`], for a job that takes parts: gives [put, invoke]. Rust calls the first for each part with (part,
+/// first row, rows, columns…, changed bits…, despawn bits), then the second with (rows, dt, time, extra, parts, resources…).
+fn parts_binder_source(shape: &JobShape, realm: RealmKind) -> String {
+    let shared = realm == RealmKind::Shared;
+    let mut part = Binder::default();
+    let comps = part.components(shape);
+    part.put("part.despawn");
+    let mut script = Binder::default();
+    let resources = script.resources(shape);
+    let Binder { made: made_part, parameters: part_parameters, puts: part_puts } = part;
+    let Binder { made, parameters, puts } = script;
+    format!(
+        r#"(function (handle, entity, takeEids) {{
+{TOOLS}{made}  let all, parts = freeze([]);
+  const known = [];
+  const make = (at) => {{
+{made_part}    let eids, first = 0, count = 0;
+    const part = {{
+      rows: 0,
+      get eids() {{ return eids ?? (eids = (all ?? (all = takeEids())).subarray(first, first + count)); }},
+      comps: freeze({{{comps} }}),
+      despawn: undefined,
+      entity: (row) => entity(row, at),
+    }};
+    fix(part, ["comps", "entity"]);
+    const put = (from, rows{part_parameters}) => {{
+      eids = undefined;
+      first = from;
+      count = part.rows = rows;
+{part_puts}    }};
+    return {{ part, put }};
+  }};
+  const snap = {{ shared: {shared}, rows: 0, parts, res: freeze({{{resources} }}) }};
+  fix(snap, ["shared", "res"]);
+  return [
+    function put(at, first, rows{part_parameters}) {{
+      (known[at] ?? (known[at] = make(at))).put(first, rows{part_parameters});
+    }},
+    function invoke(rows, dt, time, extra, count{parameters}) {{
+      all = undefined;
+      if (parts.length !== count) {{
+        const list = [];
+        for (let at = 0; at < count; at++) list[at] = known[at].part;
+        parts = freeze(list);
+      }}
+      snap.rows = rows;
+      snap.parts = parts;
+{puts}      return handle({{ snap, dt, time, extra }});
+    }},
+  ];
+}})"#
+    )
+}
+
+/// What binding scripts begin with.
+const TOOLS: &str = r#"  "use strict";
+  const { defineProperty, freeze, seal } = Object;
+  const fix = (object, names) => {
+    for (const name of names) defineProperty(object, name, { writable: false });
+    seal(object);
+  };
+"#;
 
 /// The parts of a binding script that grow with the shape.
 #[derive(Default)]
@@ -491,6 +740,31 @@ impl Binder {
         let _ = writeln!(self.puts, "    {target} = {view};");
     }
 
+    /// The objects of all components; their views and bits come next. Gives the properties of `comps`.
+    fn components(&mut self, shape: &JobShape) -> String {
+        let (mut names, mut numbers) = (String::new(), String::new());
+        for (at, component) in shape.components.iter().enumerate() {
+            self.fields(&format!("f{at}"), &component.fields);
+            self.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
+            names += &format!(" [{}]: c{at},", quoted(&component.name));
+            numbers += &format!(" {}: c{at},", component.id);
+        }
+        for at in 0..shape.components.len() {
+            self.put(&format!("c{at}.changed"));
+        }
+        names + &numbers
+    }
+
+    /// The objects of all resources, whose views come next. Gives the properties of `res`.
+    fn resources(&mut self, shape: &JobShape) -> String {
+        let mut names = String::new();
+        for (at, resource) in shape.resources.iter().enumerate() {
+            self.fields(&format!("r{at}"), &resource.fields);
+            names += &format!(" [{}]: r{at},", quoted(&resource.name));
+        }
+        names
+    }
+
     /// An object that holds one view per field; the next views go there.
     fn fields(&mut self, object: &str, fields: &[Field]) {
         let names = fields.iter().map(|field| format!(" [{}]: undefined,", quoted(&field.name)));
@@ -502,7 +776,7 @@ impl Binder {
 }
 
 /// A JavaScript string literal.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
         match character {

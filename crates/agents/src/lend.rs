@@ -55,23 +55,38 @@ impl<'a, 'r> Loan<'a, 'r> {
         }
         self.buffers.push(buffer);
         let rooted: *const *mut JSObject = &self.buffers[self.buffers.len() - 1];
-        let length = i64::from(lent.len);
         // SAFETY: as above; the handle points into the rooted vector, which does not grow during the call. Offset 0 is
-        // aligned and `length` elements fill the buffer exactly.
-        unsafe {
-            let buffer = ja::Handle::from_marked_location(rooted);
-            match lent.scalar {
-                Scalar::F32 => ja::JS_NewFloat32ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::F64 => ja::JS_NewFloat64ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::I8 => ja::JS_NewInt8ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::U8 | Scalar::Bool => ja::JS_NewUint8ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::I16 => ja::JS_NewInt16ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::U16 => ja::JS_NewUint16ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::I32 => ja::JS_NewInt32ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::U32 => ja::JS_NewUint32ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::I64 => ja::JS_NewBigInt64ArrayWithBuffer(self.cx, buffer, 0, length),
-                Scalar::U64 => ja::JS_NewBigUint64ArrayWithBuffer(self.cx, buffer, 0, length),
-            }
+        // aligned and the elements fill the buffer exactly.
+        unsafe { typed_array(self.cx, lent.scalar, ja::Handle::from_marked_location(rooted), 0, lent.len) }
+    }
+}
+
+/// A typed array of `length` elements from an offset of `buffer` on; null if there is no memory for it, with an exception
+/// pending. The result is not rooted.
+///
+/// # Safety
+/// - `cx` is this thread's context, alive and in the buffer's realm; `buffer` is rooted.
+pub(crate) unsafe fn typed_array(
+    cx: *mut RawJSContext,
+    scalar: Scalar,
+    buffer: ja::HandleObject,
+    offset: usize,
+    length: u32,
+) -> *mut JSObject {
+    let length = i64::from(length);
+    // SAFETY: as the caller answers. What does not fit or is not aligned is an exception.
+    unsafe {
+        match scalar {
+            Scalar::F32 => ja::JS_NewFloat32ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::F64 => ja::JS_NewFloat64ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::I8 => ja::JS_NewInt8ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::U8 | Scalar::Bool => ja::JS_NewUint8ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::I16 => ja::JS_NewInt16ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::U16 => ja::JS_NewUint16ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::I32 => ja::JS_NewInt32ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::U32 => ja::JS_NewUint32ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::I64 => ja::JS_NewBigInt64ArrayWithBuffer(cx, buffer, offset, length),
+            Scalar::U64 => ja::JS_NewBigUint64ArrayWithBuffer(cx, buffer, offset, length),
         }
     }
 }

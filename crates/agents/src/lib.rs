@@ -1,6 +1,6 @@
-//! JavaScript agents: jobs in JavaScript and TypeScript, run by SpiderMonkey on the world's own memory.
+//! JavaScript agents: jobs in JavaScript, TypeScript and WebAssembly, run by SpiderMonkey on the world's own memory.
 //!
-//! A [`Cluster`] makes [`JsJob`]s from module files. A job is a [`JobRunner`](peristyle_jobs::JobRunner): any lane runs it.
+//! A [`Cluster`] makes [`JsJob`]s from module files, and [`WasmJob`]s from [kernels](#kernels). A job is a [`JobRunner`](peristyle_jobs::JobRunner): any lane runs it.
 //! Each lane's thread gets an agent when it first prepares or runs a job: a child runtime of one parent that outlives it,
 //! with a realm of its own.
 //!
@@ -25,17 +25,44 @@
 //! | `res[name]` | the fields of a columnar resource |
 //! | `eids` | entity indices, an `Int32Array`: a copy, made when first asked for |
 //! | `entity(i)` | the entity handle of row `i` |
-//! | `shared` | `false` |
+//! | `shared` | `false`; `true` in a [shared job](#shared-jobs) |
 //!
-//! and `extra`, the system's own value, parsed from JSON and frozen. Bit `i` of a bitset is `1 << (i & 7)` of byte
-//! `i >> 3`. `bool` columns are `Uint8Array`, `i64` and `u64` ones `BigInt64Array` and `BigUint64Array`.
+//! A job that its system declares to take *parts* is called once for all chunks. It gets `parts` instead: an array with
+//! one object for each chunk, which has the `rows`, `comps`, `despawn`, `eids` and `entity` of that chunk; `snap.rows`
+//! counts the rows of all, and `res` is as above. The objects are the same from call to call, their views are not. One
+//! that is declared to be *whole* is called once too, and sees the rows of all chunks as if they were one.
+//!
+//! Beside `snap` it gets `extra`, the system's own value, parsed from JSON and frozen. Bit `i` of a bitset is
+//! `1 << (i & 7)` of byte `i >> 3`. `bool` columns are `Uint8Array`, `i64` and `u64` ones `BigInt64Array` and `BigUint64Array`.
 //!
 //! Columns are lent: each typed array lies on an `ArrayBuffer` over just the call's rows of that column, in place. When
 //! the call has settled they are detached; a view that a job keeps is empty. A column that was declared as read can be
 //! written all the same: it must not be.
 //!
-//! `handle` may be `async`: the call settles when nothing is left to run. A promise that is then still pending fails the
-//! call, as nothing else will settle it. So do a rejection, and one that nobody handles.
+//! `handle` may be `async`: the call settles when its promise does, at the latest when nothing is left to run. A promise
+//! that is then still pending fails the call: a job has no timers, no messages and no input, and modules that it imports
+//! are evaluated at once, so nothing could settle it later. So do a rejection, and one that nobody handles.
+//!
+//! # Shared jobs
+//!
+//! A world can lie on a memory that the engine made: `World::on(cluster.memory(max_bytes)?)`. There a job can be *shared*
+//! ([`Cluster::shared_job`]): its views are cached `SharedArrayBuffer` views, by agent, place and number of rows, that
+//! nothing takes back, and it has `Atomics`. Such a call costs about half of one that is lent four columns, which shows in
+//! ranges of few rows. To ask for it is `unsafe`, as a job that keeps a view can write at any time.
+//!
+//! # Kernels
+//!
+//! A kernel is a WebAssembly module whose memory is the world's: it imports `env.memory` (shared, at most 65 536 pages) and
+//! exports `handle(descriptor: i32)`. Its argument is the offset of a [descriptor](peristyle_layout::descriptor) of fixed
+//! layout that says where the columns and bits of the call lie. `peristyle-kernel` writes them in Rust, its C header in C.
+//!
+//! Each agent has instances of its own. An instance has a stack of 256 KiB in the memory, for which the module imports
+//! `env.__stack_pointer` or exports it, and a block for static data if it is position-independent (it imports
+//! `env.__memory_base` and has a section `dylink.0`). Nothing else is offered, thread-locals neither. A module with static data at fixed
+//! addresses, with a stack pointer that cannot be set, or with other imports is [refused](KernelError).
+//!
+//! A trap fails its call as [`JobError::Threw`](peristyle_jobs::JobError::Threw). A stack that overflows is found after the
+//! call, or traps at the end of addresses; it may spoil what other lanes' kernels have on their stacks, never a column.
 //!
 //! # What a job has
 //!
@@ -47,8 +74,8 @@
 //!
 //! A job is a pure function of what it is given. `Math.random`, `Date.now`, `Date()`, `new Date()` without arguments,
 //! `Temporal.Now` and `Intl.DateTimeFormat` without a date throw. `WeakRef` and `FinalizationRegistry` are not there:
-//! what they show depends on the collector. Nor are timers, `fetch`, files, `WebAssembly`, `SharedArrayBuffer` and
-//! `Atomics`. The time zone and the locale of the host show through `Date` and `Intl`; state that a module keeps between
+//! what they show depends on the collector. Nor are timers, `fetch`, files and `WebAssembly`; `SharedArrayBuffer` and
+//! `Atomics`, without what waits, are there in shared jobs only. The time zone and the locale of the host show through `Date` and `Intl`; state that a module keeps between
 //! calls is its agent's own, and which calls an agent sees is not defined: neither is kept from a job, both should be.
 //!
 //! # Spawned agents
@@ -101,21 +128,28 @@
 //! # Rules
 //! - This is the only crate that names the engine; no type of it is public.
 //! - A job's call allocates nothing on the Rust heap once its job is bound in its agent.
+//! - Where its lane records spans, an agent's collections are among them, also slice by slice.
 //! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
 //!
 //! # Not here
-//! Worlds and scheduling; `BroadcastChannel`, `URL`, `TextEncoder`, `AbortController` and Node's modules in spawned agents.
+//! Worlds and scheduling; `BroadcastChannel`, `URL`, `TextEncoder`, `AbortController` and Node's modules in spawned agents. Sharing compiled kernels between agents: each compiles its own, which
+//! for what a kernel is takes some milliseconds at most.
 #![warn(missing_docs)]
 
 mod agent;
+mod attach;
 mod cluster;
+mod collections;
 mod console;
 mod engine;
 mod error;
 mod host;
 mod job;
+mod kernel;
 mod lend;
+mod memory;
 mod modules;
+mod patches;
 mod source;
 mod spawned;
 
@@ -123,6 +157,7 @@ pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
+pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
     AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
     Receive, ReceiveError, Thrown, ValueError,

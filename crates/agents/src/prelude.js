@@ -1,6 +1,7 @@
 // Runs first in every realm: gives it a console, takes its clock and its randomness.
-// Evaluates to a function of the host's natives that returns [describe, freeze].
-(function (print) {
+// Evaluates to a function of the host's natives, and of whether the realm has shared memory, that returns
+// [describe, freeze, compile, link]; the last two in shared realms only.
+(function (print, shared) {
   "use strict";
 
   const { Array, BigInt, Error, JSON, Map, Number, Object, Reflect, Set, String, Symbol, TypeError } = globalThis;
@@ -59,10 +60,14 @@
       return date === undefined ? noFormat() : apply(parts, this, [date]);
     });
   }
-  // The collector's timing is neither given nor reproducible, and WebAssembly compiles on an event loop.
-  for (const name of ["WeakRef", "FinalizationRegistry", "WebAssembly", "Atomics", "SharedArrayBuffer"]) {
-    delete globalThis[name];
-  }
+  // Kernels are jobs of their own: what jobs in JavaScript could do with WebAssembly needs an event loop, and so does what
+  // `Atomics` could wait for.
+  const { Global, Instance, Module, Table } = shared ? WebAssembly : {};
+  if (shared) delete Atomics.waitAsync;
+  // The collector's timing is neither given nor reproducible.
+  const absent = ["WeakRef", "FinalizationRegistry", "WebAssembly"];
+  if (!shared) absent.push("Atomics", "SharedArrayBuffer");
+  for (const name of absent) delete globalThis[name];
 
   // ---- console ----
 
@@ -225,5 +230,29 @@
     return value;
   };
 
-  return [describe, deepFreeze];
+  if (!shared) return [describe, deepFreeze];
+
+  const compile = (bytes) => new Module(bytes);
+
+  // An instance of a kernel, as [handle, its stack pointer]. Static data, if it has any, lies at `data`.
+  const link = (module, memory, stackTop, data, elements) => {
+    const global = (value, mutable) => new Global({ value: "i32", mutable }, value);
+    const imported = global(stackTop, true);
+    const env = {
+      memory,
+      __stack_pointer: imported,
+      __memory_base: global(data, false),
+      __table_base: global(0, false),
+      __indirect_function_table: new Table({ element: "anyfunc", initial: elements }),
+    };
+    const { exports } = new Instance(module, { env });
+    const exported = exports.__stack_pointer;
+    if (exported) exported.value = stackTop;
+    // What a dynamic linker does.
+    exports.__wasm_apply_data_relocs?.();
+    exports.__wasm_call_ctors?.();
+    return [exports.handle, exported ?? imported];
+  };
+
+  return [describe, deepFreeze, compile, link];
 });

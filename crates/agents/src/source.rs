@@ -89,6 +89,11 @@ pub(crate) fn locate(path: &Path) -> Result<PathBuf, AgentError> {
     })
 }
 
+/// The last part of a job's path, for messages.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Finds the file that `specifier` names in `importer`; `Err` says why there is none.
 pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, String> {
     let relative = specifier.starts_with("./") || specifier.starts_with("../");

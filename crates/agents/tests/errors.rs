@@ -136,6 +136,7 @@ fn a_panic_of_the_host_is_an_error_of_the_job() {
     // SAFETY: the only memory lent is that of `eids`.
     let call = unsafe {
         peristyle_jobs::JobCall::lease(peristyle_jobs::JobCallParts {
+            memory: None,
             shape: &shape,
             rows: 1,
             eids: eids.lend(),
@@ -147,6 +148,7 @@ fn a_panic_of_the_host_is_an_error_of_the_job() {
             dt: 0.0,
             time: 0.0,
             extra: None,
+            patches: None,
         })
     };
     let result: Result<(), JobError> = on_lane(|lane| peristyle_jobs::JobRunner::run(&job, lane, &call));

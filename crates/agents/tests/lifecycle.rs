@@ -11,9 +11,16 @@ use peristyle_agents::{Cluster, JsJob};
 use peristyle_jobs::Access::Write;
 use peristyle_jobs::{Lane, Pool, Work};
 use peristyle_layout::Scalar;
+use peristyle_schedule::{Job, Options, Scheduler, System};
+use peristyle_world::Component;
 use support::{Files, World, job_of, on_lane};
 
 const COUNT: &str = "let calls = 0; export function handle({ snap }) { snap.comps.P.fields.x[0] = ++calls; }";
+
+#[derive(Component, Clone, Copy)]
+struct Position {
+    x: f32,
+}
 
 fn world() -> World {
     World::new(512).component(1, "P", Write, &[("x", Scalar::F32)])
@@ -119,10 +126,11 @@ fn end() {
     let endless = cluster.job(files.path("endless.ts")).unwrap();
     let mut pool = Pool::new(1).unwrap();
     pool.scope(|scope| scope.with_lane(|lane| world().run(lane, &job))).unwrap();
+    let memory = cluster.memory(1 << 20).unwrap();
     println!("before the end");
     match way.as_str() {
-        "tidy" => drop((pool, job, endless, cluster)),
-        "leak" => std::mem::forget((pool, job, endless, cluster)),
+        "tidy" => drop((pool, job, endless, cluster, memory)),
+        "leak" => std::mem::forget((pool, job, endless, cluster, memory)),
         "exit" => std::process::exit(7),
         "exit-other" => {
             thread::spawn(|| std::process::exit(7)).join().unwrap();
@@ -136,6 +144,21 @@ fn end() {
             thread::spawn(move || on_lane(|lane| World::new(1).run(lane, &endless)));
             thread::sleep(std::time::Duration::from_millis(100));
             std::mem::forget((pool, cluster));
+        }
+        "exit-kernel" => {
+            let module = r#"(module (import "env" "memory" (memory 1 65536 shared))
+              (func (export "handle") (param i32) (loop $for (br $for))))"#;
+            // SAFETY: the kernel touches nothing.
+            let kernel = unsafe { cluster.kernel_from_bytes("endless", &wat::parse_str(module).unwrap()) }.unwrap();
+            thread::spawn(move || {
+                let mut world = peristyle_world::World::on(memory);
+                world.spawn((Position { x: 0.0 },)).unwrap();
+                let mut scheduler = Scheduler::new(world, Options { workers: 0, ..Options::default() }).unwrap();
+                scheduler.add(System::new("endless").job(Job::new(kernel).reads::<Position>())).unwrap();
+                scheduler.run_frame(0.5, 0.0)
+            });
+            thread::sleep(std::time::Duration::from_millis(100));
+            std::process::exit(7);
         }
         "panic" => panic!("as asked"),
         other => panic!("{other}"),
@@ -151,6 +174,7 @@ fn processes_end_well_however_they_end() {
         ("exit-other", 7),
         ("exit-running", 7),
         ("leak-running", 0),
+        ("exit-kernel", 7),
         ("panic", 101),
     ] {
         for threads in ["1", "2"] {

@@ -4,16 +4,25 @@ mod support;
 
 use std::thread;
 
+use peristyle_agents::Cluster;
 use peristyle_jobs::Access::Write;
 use peristyle_jobs::JobRunner;
 use peristyle_layout::Scalar;
+use peristyle_schedule::{Job, Options, Scheduler, System};
+use peristyle_world::Component;
 use support::{World, job_of, on_lane};
+
+#[derive(Component, Clone, Copy)]
+struct Position {
+    x: f32,
+}
 
 #[test]
 fn memory_stays_where_it_is() {
     a_million_views_leave_the_memory_as_it_was();
     many_agents_in_turn_leave_nothing_behind();
     many_clusters_in_turn_on_one_lane_leave_nothing_behind();
+    worlds_on_the_engines_memories_leave_no_addresses_behind();
 }
 
 fn world() -> World {
@@ -44,8 +53,12 @@ fn a_million_views_leave_the_memory_as_it_was() {
 }
 
 fn resident_kib() -> u64 {
+    status_kib("VmRSS:")
+}
+
+fn status_kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
@@ -60,4 +73,24 @@ fn many_clusters_in_turn_on_one_lane_leave_nothing_behind() {
         (0..90).for_each(|_| one());
         assert!(resident_kib() < before + 12 * 1024, "{before} KiB became {}", resident_kib());
     });
+}
+
+fn worlds_on_the_engines_memories_leave_no_addresses_behind() {
+    let cluster = Cluster::new().unwrap();
+    let module = r#"(module (import "env" "memory" (memory 1 65536 shared)) (func (export "handle") (param i32)))"#;
+    // SAFETY: the kernel does nothing.
+    let job = unsafe { cluster.kernel_from_bytes("empty.wasm", &wat::parse_str(module).unwrap()) }.unwrap();
+    let one = || {
+        let mut world = peristyle_world::World::on(cluster.memory(Cluster::MEMORY_BYTES_MAX).unwrap());
+        world.spawn((Position { x: 1.0 },)).unwrap();
+        let mut scheduler = Scheduler::new(world, Options { workers: 1, ..Options::default() }).unwrap();
+        scheduler.add(System::new("kernel").job(Job::new(job.clone()).writes::<Position>())).unwrap();
+        assert_eq!(scheduler.run_frame(0.5, 0.0).unwrap().failures, 0);
+    };
+    (0..10).for_each(|_| one());
+    let before = (resident_kib(), status_kib("VmSize:"));
+    (0..40).for_each(|_| one());
+    let after = (resident_kib(), status_kib("VmSize:"));
+    // Each takes 4 GiB of addresses.
+    assert!(after.0 < before.0 + 8 * 1024 && after.1 < before.1 + (4 << 20), "{before:?} KiB became {after:?}");
 }

@@ -14,7 +14,7 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use peristyle_sky::{Hooks, JobKind, Limit, Loaded, Report, SkyConfig};
+use peristyle_sky::{CheckReport, Hooks, JobKind, Limit, Loaded, Report, SkyConfig};
 
 use crate::data_dir;
 
@@ -71,6 +71,11 @@ pub(crate) struct Sky {
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = peristyle_sky::parse_bytes)]
     memory_limit: Option<u64>,
 
+    /// Check that the job is pure: it is lent copies of what it only reads, and its rows are cut at random borders.
+    /// What it does besides is told on stderr, and the exit code is 1. Takes several times as long.
+    #[arg(long)]
+    check: bool,
+
     /// Print the report as one line of JSON, and nothing else on stdout.
     #[arg(long)]
     json: bool,
@@ -96,6 +101,7 @@ impl Sky {
         console.clear();
         match result {
             Ok(report) => match console.print(&report) {
+                Ok(()) if console.is_impure => ExitCode::FAILURE,
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(format_args!("cannot print the report: {error}")),
             },
@@ -118,6 +124,7 @@ impl Sky {
             job: self.job,
             trace: self.trace,
             memory_bytes_max: self.memory_limit,
+            check: self.check,
         })
     }
 }
@@ -126,6 +133,8 @@ impl Sky {
 struct Console {
     json: bool,
     bar: ProgressBar,
+    /// Whether a check of the job found something.
+    is_impure: bool,
 }
 
 impl Console {
@@ -134,7 +143,8 @@ impl Console {
             if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("reading flights {wide_bar} {human_pos} of {human_len}");
         let bar = ProgressBar::with_draw_target(None, target);
-        Console { json, bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Console { json, bar, is_impure: false }
     }
 
     fn clear(&self) {
@@ -169,6 +179,11 @@ impl Hooks for Console {
     fn report(&mut self, report: &Report) {
         // A reader of stdout that has gone away does not end the run; the last report says so.
         let _ = if self.json { writeln!(io::stderr(), "{report}") } else { self.print(report) };
+    }
+
+    fn impure(&mut self, found: &CheckReport) {
+        self.is_impure = true;
+        self.warn(&found.to_string());
     }
 
     fn warn(&mut self, message: &str) {

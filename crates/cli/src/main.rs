@@ -13,6 +13,7 @@
 mod data_dir;
 mod demo;
 mod doctor;
+mod gantt;
 mod layout;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print where everything in a struct lies: offsets, columns, padding.
     Layout(layout::Layout),
+    Gantt(gantt::Gantt),
+    Stats(gantt::StatsOf),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Layout(layout) => layout.run(),
+        Command::Gantt(gantt) => gantt.run(),
+        Command::Stats(stats) => stats.run(),
     }
 }
 

@@ -70,6 +70,24 @@ fn a_job_that_throws_is_told_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_check_names_what_a_job_does_beside_its_work() {
+    let run =
+        |arguments: &[&str]| sky(&[&["--ticks", "3", "--start", "13:40", "--json", "--check"], arguments].concat());
+    let output = run(&[]);
+    assert!(output.status.success() && output.stderr.is_empty(), "the job of Sky is pure: {}", text(&output.stderr));
+    let source = "export function handle({ snap }: any): void {\n  snap.comps.Flight.fields.delay[2] = 30000;\n\
+                  snap.comps.Position.fields.progress.fill(snap.rows);\n}\n";
+    let job = job_file("cli-impure", source);
+    let output = run(&["--job", job.to_str().expect("a UTF-8 path")]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("job `fly` wrote field `delay` of `Flight`"), "{told}");
+    assert!(told.contains("job `fly` depends on where ranges begin and end, or on earlier calls"), "{told}");
+    assert!(told.contains("field `progress` of `Position`"), "{told}");
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
 fn a_job_that_is_wrong_ends_the_run_before_it_begins() {
     let syntax = job_file("cli-syntax", "export function handle(): void {\n  const wings: number = ;\n}\n");
     for (job, expected) in

@@ -104,6 +104,18 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 let _ = (prefix, &out);
                 #(<#types as #krate::Columnar>::fields(&#krate::flattened(prefix, #names), out);)*
             }
+            fn visit<Outer: 'static>(
+                get: impl ::core::ops::Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+                get_mut: impl ::core::ops::Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+                visitor: &mut impl #krate::ColumnVisitor<Outer>,
+            ) {
+                let _ = (get, get_mut, &visitor);
+                #(<#types as #krate::Columnar>::visit(
+                    move |outer: &Outer| &get(outer).#members,
+                    move |outer: &mut Outer| &mut get_mut(outer).#members,
+                    visitor,
+                );)*
+            }
             #[inline(always)]
             unsafe fn slices<'a>(base: #krate::Base, rows: ::std::ops::Range<usize>) -> Self::Slices<'a> {
                 #walk
@@ -115,6 +127,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #walk
                 let _ = &rows;
                 #slices_mut { #(#members: unsafe { <#types as #krate::Columnar>::slices_mut(#locals, rows.clone()) },)* }
+            }
+            unsafe fn slices_at<'a>(
+                next: &mut dyn ::core::ops::FnMut(#krate::Scalar) -> *mut u8,
+                rows: usize,
+            ) -> Self::Slices<'a> {
+                let _ = (&next, rows);
+                #slices { #(#members: unsafe { <#types as #krate::Columnar>::slices_at(next, rows) },)* }
+            }
+            unsafe fn slices_mut_at<'a>(
+                next: &mut dyn ::core::ops::FnMut(#krate::Scalar) -> *mut u8,
+                rows: usize,
+            ) -> Self::SlicesMut<'a> {
+                let _ = (&next, rows);
+                #slices_mut { #(#members: unsafe { <#types as #krate::Columnar>::slices_mut_at(next, rows) },)* }
             }
             #[inline(always)]
             unsafe fn row_mut<'a>(base: #krate::Base, row: usize) -> Self::RowMut<'a> {

@@ -3,7 +3,7 @@
 //! A word in the manifest is all that is looked for. A library that parses manifests would do more, but would change with
 //! which features crates of SpiderMonkey's build are compiled, and so have it built twice.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Error, Ident, Result};
 
@@ -13,15 +13,21 @@ fn manifest(span: &Ident) -> Result<String> {
     manifest.ok_or_else(|| Error::new(span.span(), "deriving this reads the crate's Cargo.toml, which is not there"))
 }
 
-/// `peristyle_world` if the manifest names that crate, else the facade `peristyle`.
+/// The crates that export the traits and what the derived code names, in the order in which they are looked for.
+const EXPORTERS: [&str; 3] = ["peristyle-world", "peristyle-offload", "peristyle-bevy"];
+
+/// The first of `EXPORTERS` that the manifest names, else the facade `peristyle`.
 pub(crate) fn world(span: &Ident) -> Result<TokenStream> {
-    Ok(if manifest(span)?.contains("peristyle-world") { quote!(::peristyle_world) } else { quote!(::peristyle) })
+    let manifest = manifest(span)?;
+    let exporter = EXPORTERS.into_iter().find(|exporter| manifest.contains(exporter)).unwrap_or("peristyle");
+    let exporter = Ident::new(&exporter.replace('-', "_"), Span::call_site());
+    Ok(quote!(::#exporter))
 }
 
 /// `peristyle_layout` if the manifest names that crate and no world, else as [`world`].
 pub(crate) fn schema(span: &Ident) -> Result<TokenStream> {
     let manifest = manifest(span)?;
-    if manifest.contains("peristyle-layout") && !manifest.contains("peristyle-world") {
+    if manifest.contains("peristyle-layout") && !EXPORTERS.iter().any(|exporter| manifest.contains(exporter)) {
         return Ok(quote!(::peristyle_layout));
     }
     world(span)

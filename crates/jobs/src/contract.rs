@@ -5,15 +5,18 @@
 //!
 //! # Rules
 //! - Columns come in the order of the [`JobShape`]: components in order, each component's fields in order.
-//! - A call covers rows of one chunk whose first row is a multiple of 512, so bitsets start on a byte.
+//! - A call covers rows of one chunk whose first row is a multiple of 512, or rows of staging columns, which hold those of
+//!   many chunks one after the other; either way bitsets start on a byte.
+//! - A job that takes parts gets one call for each chunk, all at once; they share what is not of their rows.
 //! - Bit `i` of a bitset is row `i` of the call: byte `i >> 3`, mask `1 << (i & 7)`.
 //! - Nothing of a call may be touched after `run` returned.
 
 use std::{error, fmt, ops::Deref, ptr::NonNull};
 
 use peristyle_layout::{Entity, Field, Scalar};
+use peristyle_memory::Memory;
 
-use crate::{Lane, Overrun};
+use crate::{Lane, Overrun, PatchSink, rust::AccessError};
 
 /// What a job may do with a component or resource. Writing implies reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,8 +58,23 @@ pub struct JobShape {
     pub components: Vec<ComponentShape>,
     /// Columnar resources, in declared order.
     pub resources: Vec<ResourceShape>,
-    /// Whether the job may set despawn bits.
+    /// Components that the job may set, add and remove by patches, beside those that it writes. They are not lent.
+    pub patches: Vec<PatchShape>,
+    /// Whether the job may set despawn bits, and destroy by patches.
     pub despawns: bool,
+}
+
+/// One component that a job may patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchShape {
+    /// The component's number in this world.
+    pub id: u32,
+    /// The component's name.
+    pub name: String,
+    /// Its columns, in order.
+    pub fields: Vec<Field>,
+    /// Whether it has none because its values are opaque, and cross as JSON.
+    pub opaque: bool,
 }
 
 /// One column, or one bitset as bytes, lent for one call.
@@ -99,7 +117,9 @@ pub struct JobCall<'a>(JobCallParts<'a>);
 pub struct JobCallParts<'a> {
     /// What the job declared.
     pub shape: &'a JobShape,
-    /// Rows in this call: 1 to 16 384.
+    /// The memory that the columns lie in, if they lie in one: a kernel finds them by their offset there.
+    pub memory: Option<&'a Memory>,
+    /// Rows in this call: 1 to 16 384, and any number if the job wants its rows as one whole.
     pub rows: u32,
     /// `u32` entity index of each row. A job must not change them: what it is shown is a copy.
     pub eids: Lent,
@@ -120,6 +140,8 @@ pub struct JobCallParts<'a> {
     pub time: f64,
     /// The system's `extra` value for this tick.
     pub extra: Option<Extra<'a>>,
+    /// Where patches go, if the job may give any. They count only if the call succeeds.
+    pub patches: Option<&'a PatchSink>,
 }
 
 impl<'a> Deref for JobCall<'a> {
@@ -173,11 +195,40 @@ pub trait JobRunner: Send + Sync {
         Ok(())
     }
 
+    /// Whether the job can work on columns in `memory`: asked when its system is added to a world.
+    ///
+    /// # Errors
+    /// [`JobError::Memory`] says which memory it needs. Calls fail in the same way.
+    fn check(&self, memory: &Memory) -> Result<(), JobError> {
+        let _ = memory;
+        Ok(())
+    }
+
+    /// Whether calls reach into the memory that columns lie in, so that copies of columns elsewhere are no use to them.
+    fn reaches_memory(&self) -> bool {
+        false
+    }
+
     /// Runs one call on the thread of `lane`.
     ///
     /// # Errors
     /// [`JobError`]; what the job wrote until then stays, and its rows count as changed.
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError>;
+
+    /// Whether [`run_parts`](JobRunner::run_parts) can be called.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// Runs one call for all chunks at once, each a part with rows of its own. There is at least one; shape, resources,
+    /// time and `extra` are the same in all.
+    ///
+    /// # Errors
+    /// As [`run`](JobRunner::run), for the rows of all parts.
+    fn run_parts(&self, lane: &mut Lane, parts: &[JobCall<'_>]) -> Result<(), JobError> {
+        let _ = (lane, parts);
+        Err(JobError::Load(format!("`{}` takes one part at a time", self.name())))
+    }
 }
 
 /// Why a job's call failed.
@@ -195,12 +246,31 @@ pub enum JobError {
     },
     /// The job could not be loaded on this lane.
     Load(String),
+    /// The job cannot reach columns where they lie: it says which memory it needs.
+    Memory(String),
     /// The job was stopped before it returned.
     Terminated(String),
     /// A Rust job panicked.
     Panicked(String),
+    /// The job gave a patch that it may not give. None of the call's patches is applied.
+    Patch {
+        /// Its position among the call's patches.
+        index: usize,
+        /// What is wrong with it.
+        message: String,
+    },
     /// What nothing could stop ran longer than its deadline, and was waited for: what it did is done.
     Overran(Overrun),
+    /// A Rust job asked for what it was not lent.
+    Access(AccessError),
+    /// A Rust job gave up, in its own words.
+    Failed(String),
+}
+
+impl From<AccessError> for JobError {
+    fn from(error: AccessError) -> JobError {
+        JobError::Access(error)
+    }
 }
 
 impl fmt::Display for JobError {
@@ -211,11 +281,15 @@ impl fmt::Display for JobError {
                 stack.lines().try_for_each(|line| write!(f, "\n    at {line}"))
             }
             JobError::Load(message) => write!(f, "cannot be loaded: {message}"),
+            JobError::Memory(why) => write!(f, "cannot reach its columns: {why}"),
             JobError::Terminated(why) => write!(f, "was stopped: {why}"),
             JobError::Panicked(message) => write!(f, "panicked: {message}"),
             JobError::Overran(Overrun { took, deadline }) => {
                 write!(f, "ran {took:?}, longer than its deadline of {deadline:?}, and was waited for")
             }
+            JobError::Access(error) => error.fmt(f),
+            JobError::Failed(message) => message.fmt(f),
+            JobError::Patch { index, message } => write!(f, "patches[{index}]: {message}"),
         }
     }
 }

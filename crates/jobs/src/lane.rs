@@ -11,13 +11,14 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use peristyle_timeline::clock;
+use peristyle_timeline::{Timeline, clock};
 
 use crate::watch::{Deadline, Overrun, Stop, Watch};
 
 /// A thread that runs jobs, as a job sees it.
 pub struct Lane {
     index: u32,
+    pub(crate) timeline: Timeline,
     pub(crate) locals: Locals,
     watch: Arc<Watch>,
     retired: bool,
@@ -28,14 +29,20 @@ pub struct Lane {
 pub(crate) struct Locals(Vec<(TypeId, Box<dyn Any>)>);
 
 impl Lane {
-    pub(crate) fn new(index: u32, locals: Locals, watch: Arc<Watch>) -> Lane {
-        Lane { index, locals, watch, retired: false }
+    pub(crate) fn new(index: u32, timeline: Timeline, locals: Locals, watch: Arc<Watch>) -> Lane {
+        Lane { index, timeline, locals, watch, retired: false }
     }
 
     /// Returns the index of this lane: 0 for the frame's own thread, else the worker's, from 1.
     #[inline]
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Returns where spans are recorded; this thread records on the lane of this [index](Lane::index).
+    #[inline]
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// Returns this lane's value of type `T`, made by `make` when there is none yet.

@@ -11,11 +11,14 @@
 mod board;
 mod contract;
 mod lane;
+mod patches;
 mod pool;
 mod queue;
+mod rust;
 mod scope;
 mod sleep;
 mod sync;
+mod wait;
 mod watch;
 
 #[cfg(all(loom, test))]
@@ -24,10 +27,13 @@ mod models;
 pub use crate::board::{JobPanic, RANGES_MAX, Work};
 pub use crate::contract::{
     Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lent,
-    ResourceShape,
+    PatchShape, ResourceShape,
 };
 pub use crate::lane::Lane;
+pub use crate::patches::PatchSink;
 pub use crate::pool::{Close, Pool, PoolOptions, Supervisor, default_workers};
 pub use crate::queue::{Pending, RefuseReason, Refused, TaskError};
+pub use crate::rust::{AccessError, Marks, RustCall, RustJob, RustParts};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};
+pub use crate::wait::block_on;
 pub use crate::watch::{Overrun, Stop, StopReason};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 use loom::thread;
+use peristyle_timeline::Timeline;
 
 use crate::board::{Board, Ran, Work};
 use crate::lane::{Lane, Locals};
@@ -51,7 +52,7 @@ impl<const N: usize> Work for Rows<N> {
 }
 
 fn lane(index: u32) -> Lane {
-    Lane::new(index, Locals::default(), std::sync::Arc::new(Watch::new(None)))
+    Lane::new(index, Timeline::off(), Locals::default(), std::sync::Arc::new(Watch::new(None)))
 }
 
 fn wait(board: &Board, slot: usize) {

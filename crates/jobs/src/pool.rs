@@ -97,6 +97,8 @@ fn cores() -> usize {
 pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     pub(crate) token: PoolToken,
+    /// A handle of lane 0's own, lent to each scope's lane: to clone one writes to a line that all lanes read.
+    pub(crate) timeline: Timeline,
     /// Its drop ends the watchdog.
     _watchdog: Option<Sender<()>>,
 }
@@ -164,7 +166,9 @@ impl Pool {
     /// # Errors
     /// None: no thread is started.
     pub fn local() -> Pool {
-        Pool { shared: Arc::new(Shared::new(PoolOptions::new(0))), token: PoolToken::new(), _watchdog: None }
+        let options = PoolOptions::new(0);
+        let timeline = options.timeline.clone();
+        Pool { shared: Arc::new(Shared::new(options)), token: PoolToken::new(), timeline, _watchdog: None }
     }
 
     /// Starts a pool.
@@ -172,10 +176,10 @@ impl Pool {
     /// # Errors
     /// The operating system could not start a thread; those already started are stopped.
     pub fn with_options(options: PoolOptions) -> io::Result<Pool> {
-        let (workers, deadline) = (options.workers, options.deadline);
+        let (workers, deadline, timeline) = (options.workers, options.deadline, options.timeline.clone());
         let shared = Arc::new(Shared::new(options));
         let watchdog = deadline.map(|deadline| watch::start_watchdog(shared.watches.clone(), deadline)).transpose()?;
-        let pool = Pool { shared, token: PoolToken::new(), _watchdog: watchdog };
+        let pool = Pool { shared, token: PoolToken::new(), timeline, _watchdog: watchdog };
         (0..workers).try_for_each(|worker| start(&pool.shared, worker))?;
         Ok(pool)
     }
@@ -226,7 +230,7 @@ impl Pool {
     {
         if self.shared.workers == 0 {
             let (task, pending) = queued(task);
-            let mut lane = self.shared.lane(0, self.token.take_locals());
+            let mut lane = self.shared.lane(0, self.timeline.clone(), self.token.take_locals());
             task.run(&mut lane);
             self.keep_lane(&mut lane);
             return Ok(pending);
@@ -248,7 +252,7 @@ impl Pool {
     pub fn close(self, how: Close) {
         self.shared.queue.close();
         if how == Close::Drain {
-            let mut lane = self.shared.lane(0, self.token.take_locals());
+            let mut lane = self.shared.lane(0, self.timeline.clone(), self.token.take_locals());
             while let Some(task) = self.shared.queue.pop() {
                 task.run(&mut lane);
             }
@@ -279,6 +283,12 @@ impl Pool {
     /// If there is no such lane.
     pub fn ranges_run(&self, lane: usize) -> u64 {
         self.shared.board.ranges_run(lane)
+    }
+
+    /// Drops the values of lane 0 that live on this thread, for frames that will run on another. They would live until
+    /// this thread ends, and be dropped among its own storage.
+    pub fn drop_frame_values(&mut self) {
+        self.token.drop_locals();
     }
 
     /// Wakes up to `count` sleeping workers, which then look for work: for a frame's start, so that its
@@ -330,8 +340,8 @@ impl Shared {
     }
 
     /// Lane `index`, with these values.
-    pub(crate) fn lane(&self, index: usize, locals: Locals) -> Lane {
-        Lane::new(index as u32, locals, self.watches[index].clone())
+    pub(crate) fn lane(&self, index: usize, timeline: Timeline, locals: Locals) -> Lane {
+        Lane::new(index as u32, timeline, locals, self.watches[index].clone())
     }
 
     fn take_thread(&self) -> Option<JoinHandle<()>> {
@@ -375,7 +385,7 @@ impl Shared {
 
     /// What worker `worker` does until the pool stops, or it is to be replaced.
     pub(crate) fn work(&self, worker: usize) {
-        let mut lane = self.lane(worker + 1, Locals::default());
+        let mut lane = self.lane(worker + 1, self.timeline.clone(), Locals::default());
         let watch = &self.watches[worker + 1];
         // The slot that last had work. While it is looked at directly, a task that opens there again is
         // seen by one cache miss instead of two.
@@ -396,10 +406,11 @@ impl Shared {
                     || watch.is_killed()
             };
             let stamp = self.timeline.begin();
-            if !spin(self.spin_ticks, has_work) {
+            let slept = !spin(self.spin_ticks, has_work);
+            if slept {
                 self.dormitory.sleep(worker, has_work);
             }
-            self.timeline.end(worker + 1, Kind::Wait, self.wait_name, stamp, 0, 0);
+            self.timeline.end(worker + 1, Kind::Wait, self.wait_name, stamp, 0, u32::from(slept));
         }
         // Here and not in a destructor of the thread: values may need the thread's own storage.
         drop(lane);

@@ -31,6 +31,8 @@ pub struct Scope<'scope, 'env: 'scope> {
     lane: RefCell<Lane>,
     /// The slots of tasks that nobody has waited for yet.
     open: Cell<u64>,
+    /// Those of them that this thread leaves to workers.
+    away: Cell<u64>,
     /// Invariant, as in `std::thread::Scope`: `'scope` can be made neither shorter nor longer.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -103,8 +105,9 @@ impl Pool {
     {
         let scope = Scope {
             shared: &self.shared,
-            lane: RefCell::new(self.shared.lane(0, self.token.take_locals())),
+            lane: RefCell::new(self.shared.lane(0, std::mem::take(&mut self.timeline), self.token.take_locals())),
             open: Cell::new(0),
+            away: Cell::new(0),
             scope: PhantomData,
             env: PhantomData,
             not_send: PhantomData,
@@ -113,7 +116,9 @@ impl Pool {
         let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
         let panic = scope.finish(result.is_err());
         self.shared.board.hide_all();
-        self.keep_lane(&mut scope.lane.borrow_mut());
+        let lane = &mut *scope.lane.borrow_mut();
+        self.timeline = std::mem::take(&mut lane.timeline);
+        self.keep_lane(lane);
         match (result, panic) {
             (Err(payload), _) => resume_unwind(payload),
             (Ok(_), Some(panic)) => panic.resume(),
@@ -156,6 +161,27 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         // slot in `self.open`.
         let slot = unsafe { self.open_slot(work, ranges, wake) }.ok_or(BoardFull)?;
         Ok(Task { slot, scope: PhantomData })
+    }
+
+    /// As [`open`](Scope::open), but leaves the ranges to workers: this thread takes none of them while it helps, only when
+    /// it has nothing else to do but wait for this very task. Where there are no workers it is as any task.
+    ///
+    /// # Errors
+    /// As [`open`](Scope::open).
+    ///
+    /// # Panics
+    /// As [`open`](Scope::open).
+    pub fn open_away(
+        &'scope self,
+        work: &'scope (dyn Work + 'scope),
+        ranges: u32,
+        wake: usize,
+    ) -> Result<Task<'scope>, BoardFull> {
+        let task = self.open(work, ranges, wake)?;
+        if self.lanes() > 1 {
+            self.away.set(self.away.get() | 1 << task.slot);
+        }
+        Ok(task)
     }
 
     /// Runs `work` for each of `ranges` ranges on this and other lanes, and returns when all are done.
@@ -292,7 +318,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     #[inline]
     fn help_on(&self, lane: &mut Lane) -> bool {
-        bits(self.open.get()).any(|slot| self.shared.board.run_one(slot, lane) != Ran::Nothing)
+        let open = self.open.get() & !self.away.get();
+        bits(open).any(|slot| self.shared.board.run_one(slot, lane) != Ran::Nothing)
     }
 
     #[inline]
@@ -305,6 +332,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             }
         }
         self.open.set(self.open.get() & !(1 << slot));
+        self.away.set(self.away.get() & !(1 << slot));
         board.take_panic(slot).map_or(Ok(()), Err)
     }
 
@@ -312,10 +340,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     fn idle_until(&self, done: impl Fn() -> bool) {
         let Shared { timeline, wait_name, spin_ticks, .. } = self.shared;
         let stamp = timeline.begin();
-        if !spin(*spin_ticks, &done) {
+        let slept = !spin(*spin_ticks, &done);
+        if slept {
             self.shared.sleep_until(done);
         }
-        timeline.end(0, Kind::Wait, *wait_name, stamp, 0, 0);
+        timeline.end(0, Kind::Wait, *wait_name, stamp, 0, u32::from(slept));
     }
 
     /// Waits for all open tasks; returns the first panic of one, by index. Runs what nobody has

@@ -58,7 +58,7 @@ fn every_range_runs_once() {
             assert_each(&counts, 1);
         }
         let ran: u64 = (0..pool.lanes()).map(|lane| pool.ranges_run(lane)).sum();
-        assert_eq!(ran, (0..300).map(|frame| frame % 17).sum());
+        assert_eq!(ran, (0..300_u64).map(|frame| frame % 17).sum::<u64>());
     }
 }
 
@@ -317,6 +317,26 @@ fn values_of_lane_0_stay_on_the_thread_that_ran_the_frame() {
 }
 
 #[test]
+fn values_of_lane_0_go_when_frames_leave_their_thread() {
+    let dropped = Arc::new(Mutex::new(Vec::new()));
+    let make = || Local { made_on: thread::current().id(), dropped: Arc::clone(&dropped), uses: Rc::default() };
+    let mut pool = Pool::new(0).unwrap();
+    pool.scope(|scope| scope.with_lane(|lane| lane.local(make).uses.set(1)));
+    let mut pool = thread::spawn(move || {
+        pool.drop_frame_values();
+        pool
+    })
+    .join()
+    .unwrap();
+    // There were none of that thread.
+    assert!(dropped.lock().unwrap().is_empty());
+    pool.drop_frame_values();
+    let here = thread::current().id();
+    assert_eq!(*dropped.lock().unwrap(), [(here, here)]);
+    pool.scope(|scope| scope.with_lane(|lane| assert!(lane.get_local::<Local>().is_none())));
+}
+
+#[test]
 fn the_newest_value_of_a_lane_is_dropped_first() {
     struct Noisy<const N: u8>(Rc<RefCell<Vec<u8>>>);
     impl<const N: u8> Drop for Noisy<N> {
@@ -368,4 +388,39 @@ fn waits_for_workers_are_recorded() {
     });
     let spans = &timeline.read()[0].spans;
     assert_eq!(spans.iter().map(|span| span.kind).collect::<Vec<_>>(), [Kind::Wait]);
+}
+
+#[test]
+fn a_job_records_on_its_own_lane() {
+    let timeline = Timeline::new(2, 64);
+    timeline.set_enabled(true);
+    let options = PoolOptions { timeline: timeline.clone(), ..PoolOptions::new(1) };
+    let mut pool = Pool::with_options(options).unwrap();
+    let name = timeline.name("inside");
+    let record = |lane: &mut Lane| {
+        let stamp = lane.timeline().begin();
+        lane.timeline().end(lane.index() as usize, Kind::Collection, name, stamp, 0, 0);
+    };
+    let ran = AtomicBool::new(false);
+    let work = |_: u32, lane: &mut Lane| {
+        record(lane);
+        ran.store(lane.index() == 1, Ordering::Release);
+    };
+    // Twice, for the frame's lane gets its timeline back from each scope.
+    for _ in 0..2 {
+        ran.store(false, Ordering::Relaxed);
+        pool.scope(|scope| {
+            scope.with_lane(|lane| record(lane));
+            let task = scope.open(&work, 1, 1).unwrap();
+            while !ran.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            scope.wait(task).unwrap();
+        });
+    }
+    let counts = timeline.read().into_iter().map(|lane| {
+        let inside = lane.spans.iter().filter(|span| (span.kind, span.name) == (Kind::Collection, name));
+        inside.count()
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 2]);
 }

@@ -33,7 +33,7 @@ fn tasks_give_values_on_any_pool() {
         let pool = pool(workers, 4);
         let pending: Vec<_> = (0..50_u64).map(|n| pool.submit(move |_| n * n).unwrap()).collect();
         let sum: u64 = pending.into_iter().map(|pending| pending.wait().unwrap()).sum();
-        assert_eq!(sum, (0..50).map(|n| n * n).sum());
+        assert_eq!(sum, (0..50_u64).map(|n| n * n).sum::<u64>());
     }
 }
 

@@ -84,12 +84,26 @@ impl Entity {
     /// [`InvalidEntity`] if no world or command buffer could have made it.
     pub fn from_f64(value: f64) -> Result<Entity, InvalidEntity> {
         let bits = value as u64;
-        if bits as f64 != value || bits >= 1 << 53 {
-            return Err(InvalidEntity(value));
-        }
+        if bits as f64 != value { Err(InvalidEntity(value)) } else { Entity::from_bits(bits) }
+    }
+
+    /// A handle of bits that were one.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) const fn from_bits_unchecked(bits: u64) -> Entity {
+        Entity(bits)
+    }
+
+    /// Reads a handle back from [`Entity::to_bits`].
+    ///
+    /// # Errors
+    /// As [`Entity::from_f64`].
+    #[inline]
+    pub fn from_bits(bits: u64) -> Result<Entity, InvalidEntity> {
         let entity = Entity(bits);
-        let valid = entity.index() <= INDEX_MAX && (entity.is_provisional() || entity.generation() >= 1);
-        if valid { Ok(entity) } else { Err(InvalidEntity(value)) }
+        let valid =
+            bits < 1 << 53 && entity.index() <= INDEX_MAX && (entity.is_provisional() || entity.generation() >= 1);
+        if valid { Ok(entity) } else { Err(InvalidEntity(bits as f64)) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every host of a Peristyle world agrees on: scalars, columns, structs, chunk geometry and entity bits.
+//! What every host of a Peristyle world agrees on: scalars, columns, structs, chunk geometry, entity bits and patch records.
 //!
 //! Everything here is plain arithmetic on numbers, so that Rust, JavaScript and WebAssembly can compute the same
 //! offsets. All memory is little-endian; only packed records ([`schema`]) can be read and written in either order.
@@ -18,9 +18,12 @@
 extern crate alloc;
 
 pub mod chunk;
+pub mod descriptor;
 mod entity;
 #[cfg(feature = "alloc")]
 mod field;
+#[cfg(feature = "alloc")]
+pub mod patch;
 mod scalar;
 #[cfg(feature = "alloc")]
 pub mod schema;
@@ -28,6 +31,8 @@ pub mod schema;
 pub use entity::{Entity, GENERATION_MAX, INDEX_MAX, InvalidEntity};
 #[cfg(feature = "alloc")]
 pub use field::{Field, layout_hash};
+#[cfg(feature = "alloc")]
+pub use patch::{PatchBuffer, PatchBytes, PatchDecodeError, PatchKind, PatchRecord};
 pub use scalar::Scalar;
 
 #[cfg(not(target_endian = "little"))]

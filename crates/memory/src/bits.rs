@@ -51,6 +51,35 @@ pub fn get(words: &[u64], row: usize) -> bool {
     words[row / WORD] >> (row % WORD) & 1 != 0
 }
 
+/// 64 bits from bit `first` on; those beyond `words` are 0.
+#[inline]
+fn load(words: &[u64], first: usize) -> u64 {
+    let (word, shift) = (first / WORD, first % WORD);
+    let at = |word: usize| words.get(word).copied().unwrap_or(0);
+    if shift == 0 { at(word) } else { at(word) >> shift | at(word + 1) << (WORD - shift) }
+}
+
+/// Copies `count` bits of `from`, from bit `from_first` on, over those of `to` from bit `to_first` on.
+///
+/// ```
+/// let mut to = [u64::MAX, 0];
+/// peristyle_memory::bits::copy(&[0b1011], 0, &mut to, 62, 4);
+/// assert_eq!(to, [u64::MAX, 0b10]);
+/// ```
+///
+/// # Panics
+/// If they are more than `to` has.
+pub fn copy(from: &[u64], from_first: usize, to: &mut [u64], to_first: usize, count: usize) {
+    let mut done = 0;
+    while done < count {
+        let (word, shift) = ((to_first + done) / WORD, (to_first + done) % WORD);
+        let bits = (WORD - shift).min(count - done);
+        let mask = (u64::MAX >> (WORD - bits)) << shift;
+        to[word] = to[word] & !mask | (load(from, from_first + done) << shift) & mask;
+        done += bits;
+    }
+}
+
 /// Calls `f` with each set bit of `word`, lowest first, offset by `first`.
 #[inline]
 pub fn for_each_one(mut word: u64, first: usize, mut f: impl FnMut(usize)) {

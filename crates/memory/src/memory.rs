@@ -1,6 +1,7 @@
 //! A memory shared by everything that holds a block of it.
 
 use std::{
+    any::Any,
     fmt,
     ptr::NonNull,
     sync::{Arc, Mutex, PoisonError},
@@ -82,6 +83,17 @@ impl Memory {
     /// Address of offset 0. Never changes.
     pub fn base(&self) -> NonNull<u8> {
         self.0.region.base()
+    }
+
+    /// The region that the memory is on, if it is an `R`: how those who make regions know theirs again.
+    pub fn region<R: Region>(&self) -> Option<&R> {
+        let region: &dyn Any = &*self.0.region;
+        region.downcast_ref()
+    }
+
+    /// Whether both are handles to the same memory.
+    pub fn is(&self, other: &Memory) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Bytes in blocks now.
@@ -167,6 +179,13 @@ mod tests {
         assert_eq!(memory.used_bytes(), 2 << 20);
         drop((kept, again));
         assert_eq!(memory.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_memory_knows_its_region_again() {
+        let memory = Memory::reserve(2 << 20).unwrap();
+        assert_eq!(memory.region::<Reserved>().map(|region| region.base()), Some(memory.base()));
+        assert!(memory.is(&memory.clone()) && !memory.is(&Memory::reserve(2 << 20).unwrap()));
     }
 
     #[test]

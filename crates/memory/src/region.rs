@@ -1,6 +1,7 @@
 //! Where a memory's bytes come from: address space that is reserved once and committed as it grows.
 
 use std::{
+    any::Any,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -13,7 +14,7 @@ use rustix::mm::{self, Advice, MapFlags, MprotectFlags, ProtFlags};
 /// For as long as the region lives: `base` is 64-byte aligned and never changes; the first `committed_bytes` bytes are
 /// readable and writable and belong to the region alone; `committed_bytes` never shrinks; bytes are zero when they are
 /// first committed.
-pub unsafe trait Region: Send + Sync {
+pub unsafe trait Region: Any + Send + Sync {
     /// Address of the first byte.
     fn base(&self) -> NonNull<u8>;
     /// Bytes that can be used now.

@@ -13,6 +13,11 @@ pub use peristyle_agents as agents;
 pub use peristyle_jobs as jobs;
 #[doc(inline)]
 pub use peristyle_memory as memory;
+#[cfg(feature = "mirror")]
+#[doc(inline)]
+pub use peristyle_mirror as mirror;
+#[doc(inline)]
+pub use peristyle_offload as offload;
 #[cfg(feature = "replica")]
 #[doc(inline)]
 pub use peristyle_replica as replica;
@@ -20,8 +25,8 @@ pub use peristyle_replica as replica;
 pub use peristyle_schedule as schedule;
 #[doc(inline)]
 pub use peristyle_schedule::{
-    Context, FrameReport, Job, JobFailure, Mode, Options, Plan, RangeContext, ScheduleError, Scheduler, Setup, Stage,
-    System, Tick,
+    ByType, CheckReport, Context, FrameReport, Job, JobFailure, Mode, Options, Plan, RangeContext, ScheduleError,
+    Scheduler, Setup, Stage, System, Tick, Where,
 };
 #[doc(inline)]
 pub use peristyle_timeline as timeline;

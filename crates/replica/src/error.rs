@@ -18,6 +18,12 @@ pub enum ViewError {
     /// The world has no component of that name.
     #[error("the world has no component `{0}`")]
     Unknown(String),
+    /// As many different parts of the world are followed as may be.
+    #[error("{max} parts of the world are followed, no more may be")]
+    TooManyViews {
+        /// How many may be.
+        max: usize,
+    },
     /// More bounds than an interest has.
     #[error("an interest of {bounds} bounds, at most {max} fit")]
     TooManyBounds {

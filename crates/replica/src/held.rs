@@ -55,6 +55,11 @@ impl<W: Word> Column<W> {
         }
     }
 
+    fn clear(&mut self) {
+        self.codes.clear();
+        self.velocity.clear();
+    }
+
     /// Forgets what a row had.
     fn reset(&mut self, row: usize) {
         self.codes[row] = W::default();
@@ -198,13 +203,16 @@ impl Held {
         self.columns.iter_mut().flatten().for_each(|codes| codes.grow(high));
     }
 
-    /// Frees every row.
+    /// Frees every row, and forgets how many there were.
     pub(crate) fn clear(&mut self) {
         for row in 0..self.high() {
             if self.entities[row] != 0 {
                 self.leave(row);
             }
         }
+        self.entities.clear();
+        self.masks.clear();
+        self.columns.iter_mut().flatten().for_each(|codes| with_column!(codes, column => column.clear()));
     }
 
     pub(crate) fn entity(&self, row: usize) -> Option<Entity> {

@@ -34,6 +34,8 @@
 //! A [`Publisher`] does this for many clients: it keeps a log that clients follow at their own pace, and that those who
 //! come back go on from. Where frames may be lost, [`LossyViewWorld`] is the client's end.
 //!
+//! A [`ReplicaHost`] adds what a network needs: connections that choose their part of the world, send inputs and return.
+//!
 //! # The format
 //! [`Schema::encode`] documents the message that opens a stream; `frame.rs`, `rows.rs` and `pack.rs` of this crate document
 //! frames, byte by byte.
@@ -46,6 +48,7 @@ mod bytes;
 mod error;
 mod frame;
 mod held;
+mod host;
 mod interpolate;
 mod lossy;
 mod pack;
@@ -57,8 +60,10 @@ mod schema;
 mod spec;
 mod view;
 mod view_world;
+mod wire;
 
 pub use crate::error::{FrameError, ViewError};
+pub use crate::host::{ConnectionId, Input, ReceiveError, ReplicaHost};
 pub use crate::interpolate::Interpolation;
 pub use crate::lossy::{BASELINES_MAX, LossyViewWorld};
 pub use crate::predict::{Correction, PredictError, Prediction};
@@ -67,3 +72,4 @@ pub use crate::schema::{COMPONENTS_MAX, Coding, ComponentSchema, FieldSchema, MA
 pub use crate::spec::{ComponentView, ViewSpec};
 pub use crate::view::{Interest, View};
 pub use crate::view_world::{AnyValues, Applied, Gone, Removed, Value, ViewWorld};
+pub use crate::wire::{Answer, Request, Subscription, SubscriptionError, Topic};

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use peristyle_world::{Columns, Component, ComponentId, Entity, Scalar, World, WorldError};
+use peristyle_world::{Columnar, Columns, Component, ComponentId, Entity, Scalar, World, WorldError};
 
 use crate::view_world::ViewWorld;
 
@@ -121,9 +121,9 @@ impl<I> Prediction<I> {
     ///
     /// # Errors
     /// [`PredictError::Component`].
-    pub fn predict<C: Component<Storage = Columns<C>>>(&mut self, view: &ViewWorld) -> Result<(), PredictError>
+    pub fn predict<C>(&mut self, view: &ViewWorld) -> Result<(), PredictError>
     where
-        C: peristyle_world::Columnar,
+        C: Component<Storage = Columns<C>> + Columnar,
     {
         let refused = |why| PredictError::Component { component: C::NAME.to_owned(), why };
         let at = view.schema().component(C::NAME).ok_or_else(|| refused("the view does not show it"))?;

@@ -69,7 +69,7 @@ impl RowSet {
     /// Sets the rows below `high`.
     pub(crate) fn set_first(&mut self, high: usize) {
         self.words[..high / WORD].fill(u64::MAX);
-        if high % WORD > 0 {
+        if !high.is_multiple_of(WORD) {
             self.words[high / WORD] |= (1 << (high % WORD)) - 1;
         }
         self.include(0..high.div_ceil(WORD));

@@ -44,6 +44,16 @@ impl Interest {
         Interest { component: component.to_owned(), limits: Vec::new() }
     }
 
+    /// The component.
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
+    /// Field, least and end of each bound.
+    pub fn limits(&self) -> &[(String, f64, f64)] {
+        &self.limits
+    }
+
     /// Shows only entities whose field is at least `least` and below `end`.
     pub fn within(mut self, field: &str, least: f64, end: f64) -> Interest {
         self.limits.push((field.to_owned(), least, end));

@@ -32,11 +32,11 @@ impl Host {
         let step = self.tick as usize;
         self.world.begin_tick().unwrap();
         self.entities.push(self.world.spawn((Position { x: step as f32 },)).unwrap());
-        if step % 3 == 0 {
+        if step.is_multiple_of(3) {
             let gone = self.entities.swap_remove(step * 7 % self.entities.len());
             self.world.despawn(gone).unwrap();
         }
-        for at in (0..self.entities.len()).filter(|at| (at + step) % 4 == 0) {
+        for at in (0..self.entities.len()).filter(|at| (at + step).is_multiple_of(4)) {
             self.world.set(self.entities[at], Position { x: (at * step) as f32 * 0.37 }).unwrap();
         }
         self.publisher.publish(ColumnReader::new(&mut self.world), self.tick);

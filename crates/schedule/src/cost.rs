@@ -50,6 +50,41 @@ pub(crate) enum Division {
     Split { range_rows: usize, wake: usize },
 }
 
+/// The books of a way to run things that may be quicker than in place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Books {
+    /// What it has earned, below 0 lost.
+    earned_ns: f64,
+    /// Work that is done in place before the next try.
+    pause_ns: f64,
+    /// Tries in a row that earned nothing.
+    failed: i32,
+}
+
+impl Books {
+    /// Whether `work_ns` of work is to be done in place, for the last tries lost too much.
+    pub(crate) fn pauses(&mut self, work_ns: f64) -> bool {
+        let pauses = self.pause_ns > 0.0;
+        if pauses {
+            self.pause_ns -= work_ns;
+        }
+        pauses
+    }
+
+    /// Takes in what a run took less than in place.
+    pub(crate) fn record(&mut self, earned_ns: f64) {
+        self.earned_ns = (self.earned_ns + earned_ns).min(EARNED_NS_MAX);
+        if self.earned_ns > LOSS_NS_MAX {
+            self.failed = 0;
+        } else if self.earned_ns < -LOSS_NS_MAX {
+            let pause_ns = -self.earned_ns / LOSS_SHARE * 2_f64.powi(self.failed);
+            self.pause_ns = pause_ns.min(PAUSE_NS_MAX);
+            self.failed = (self.failed + 1).min(16);
+            self.earned_ns = 0.0;
+        }
+    }
+}
+
 /// What one system has cost so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cost {
@@ -58,12 +93,8 @@ pub(crate) struct Cost {
     in_place_runs: u32,
     /// Split runs since the last one in place.
     split_runs: u32,
-    /// What splitting has earned, below 0 lost.
-    earned_ns: f64,
-    /// Work that is done in place before the next try.
-    pause_ns: f64,
-    /// Tries in a row that earned nothing.
-    failed: i32,
+    /// What splitting earns.
+    books: Books,
 }
 
 impl Cost {
@@ -74,8 +105,7 @@ impl Cost {
         if lanes < 2 || rows <= RANGE_ROWS || self.in_place_runs < LEARNING_RUNS || work_ns < SPLIT_NS_MIN {
             return Division::InPlace;
         }
-        if self.pause_ns > 0.0 {
-            self.pause_ns -= work_ns;
+        if self.books.pauses(work_ns) {
             return Division::InPlace;
         }
         let range_rows = self.range_rows(rows, lanes, call_ns);
@@ -84,6 +114,17 @@ impl Cost {
         }
         let wake = if work_ns >= WAKE_NS_MIN { lanes - 1 } else { 0 };
         if awake.max(wake) == 0 { Division::Asleep } else { Division::Split { range_rows, wake } }
+    }
+
+    /// How `rows` rows run on all lanes because somebody wants it so.
+    pub(crate) fn divide_always(&self, rows: usize, lanes: usize, call_ns: f64) -> Division {
+        let even = rows.div_ceil(lanes).next_multiple_of(RANGE_ROWS);
+        let learned = if self.in_place_ns > 0.0 { self.range_rows(rows, lanes, call_ns) } else { even };
+        let range_rows = learned.clamp(RANGE_ROWS, even);
+        if lanes < 2 || range_rows >= rows {
+            return Division::InPlace;
+        }
+        Division::Split { range_rows, wake: lanes - 1 }
     }
 
     /// Large enough that calls are cheap; beyond that, one or several a lane.
@@ -98,7 +139,10 @@ impl Cost {
     pub(crate) fn record(&mut self, division: Division, rows: usize, ns: f64) {
         match division {
             _ if rows == 0 => {}
-            Division::Split { .. } => self.record_split(self.in_place_ns(rows) - ns),
+            Division::Split { .. } => {
+                self.split_runs += 1;
+                self.books.record(self.in_place_ns(rows) - ns);
+            }
             Division::InPlace | Division::Asleep => self.record_in_place(ns / rows as f64),
         }
     }
@@ -116,23 +160,43 @@ impl Cost {
         self.split_runs = 0;
     }
 
-    fn record_split(&mut self, earned_ns: f64) {
-        self.split_runs += 1;
-        self.earned_ns = (self.earned_ns + earned_ns).min(EARNED_NS_MAX);
-        if self.earned_ns > LOSS_NS_MAX {
-            self.failed = 0;
-        } else if self.earned_ns < -LOSS_NS_MAX {
-            let pause_ns = -self.earned_ns / LOSS_SHARE * 2_f64.powi(self.failed);
-            self.pause_ns = pause_ns.min(PAUSE_NS_MAX);
-            self.failed = (self.failed + 1).min(16);
-            self.earned_ns = 0.0;
-        }
-    }
-
     /// What a run of that many rows costs in place.
     pub(crate) fn in_place_ns(&self, rows: usize) -> f64 {
         self.in_place_ns * rows as f64
     }
+}
+
+/// Units that a lane gets of what goes out in one dispatch, and the least work of one.
+const UNITS_A_LANE: f64 = 4.0;
+const UNIT_NS_MIN: f64 = 2_000.0;
+/// Below this much work of small systems together nobody else is asked.
+const GROUP_NS_MIN: f64 = 10_000.0;
+
+/// How small systems that are ready at once are handed out together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Grouping {
+    /// Systems follow each other on one lane until they make up this much work. One with more work is not small.
+    pub(crate) unit_ns: f64,
+    /// Sleeping workers to wake.
+    pub(crate) wake: usize,
+    /// Whether groups are opened; if not, small systems run in place.
+    pub(crate) opens: bool,
+}
+
+impl Grouping {
+    /// No system is small.
+    pub(crate) const NONE: Grouping = Grouping { unit_ns: 0.0, wake: 0, opens: false };
+}
+
+/// Decides how `work_ns` of systems that may run anywhere go out, on so many lanes of which `awake` others look for work;
+/// none if that is not worth a thought.
+pub(crate) fn group(books: &mut Books, work_ns: f64, lanes: usize, awake: usize) -> Option<Grouping> {
+    let wake = if work_ns >= WAKE_NS_MIN { lanes - 1 } else { 0 };
+    if lanes < 2 || work_ns < GROUP_NS_MIN || awake.max(wake) == 0 {
+        return None;
+    }
+    let unit_ns = (work_ns / lanes as f64 / UNITS_A_LANE).max(UNIT_NS_MIN);
+    Some(Grouping { unit_ns, wake, opens: !books.pauses(work_ns) })
 }
 
 /// When to wake workers for many small systems, none of which is worth it alone.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use peristyle_jobs::JobError;
-use peristyle_world::WorldError;
+use peristyle_world::{PatchError, WorldError};
 
 use crate::Stage;
 
@@ -61,6 +61,30 @@ pub enum ScheduleError {
         /// The resource.
         resource: String,
     },
+    /// A job was declared to take parts that takes one call at a time only.
+    #[error("job `{system}` is to take all parts at once, but `{job}` takes one at a time")]
+    NoParts {
+        /// The system.
+        system: String,
+        /// What runs.
+        job: String,
+    },
+    /// A job cannot run on this world.
+    #[error("job `{system}` {error}")]
+    Job {
+        /// The system.
+        system: String,
+        /// What keeps it from running.
+        error: JobError,
+    },
+    /// A job's `extra` has no JSON form.
+    #[error("the extra value of job `{system}` cannot be serialised: {source}")]
+    Extra {
+        /// The system.
+        system: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// There are too many ranges: of all systems together, some million.
     #[error("systems over rows are cut into more than a million ranges altogether")]
     TooManyBuffers,
@@ -72,14 +96,15 @@ pub enum ScheduleError {
     World(#[from] WorldError),
 }
 
-/// One call of a job that failed. The frame went on; what the call wrote stays, as changed rows.
+/// One call of a job that failed. The frame went on; what the call wrote stays, as changed rows, or is undone if the job
+/// is atomic.
 #[derive(Debug, Clone)]
 pub struct JobFailure {
     /// The system.
     pub system: String,
     /// The tick.
     pub tick: u64,
-    /// Rows of the failed range.
+    /// Rows of the failed call.
     pub rows: usize,
     /// What happened.
     pub error: JobError,
@@ -88,5 +113,25 @@ pub struct JobFailure {
 impl fmt::Display for JobFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "job `{}` failed on {} rows in tick {}: {}", self.system, self.rows, self.tick, self.error)
+    }
+}
+
+/// One patch that was not applied: its entity was gone, or something is wrong with it. The others went on.
+#[derive(Debug)]
+pub struct PatchFailure {
+    /// The system that gave it.
+    pub system: String,
+    /// The tick.
+    pub tick: u64,
+    /// Its position among the patches of its range.
+    pub index: usize,
+    /// Why.
+    pub error: PatchError,
+}
+
+impl fmt::Display for PatchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PatchFailure { system, tick, index, error } = self;
+        write!(f, "`{system}` gave patches[{index}] in tick {tick}, which was not applied: {error}")
     }
 }

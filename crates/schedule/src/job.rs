@@ -1,30 +1,28 @@
-//! Jobs of another language as bodies: the lease on their columns is made here.
+//! Jobs as systems declare them: what runs, what it reads and writes, and in which shape it gets its rows.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use peristyle_jobs::{
-    Access as JobAccess, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape,
-    Lane, Lent, ResourceShape,
-};
-use peristyle_layout::{Entity, Scalar, chunk::CHUNK_ROWS};
-use peristyle_world::{Component, ComponentId, LentColumn, QuerySpec, QueryState, ResourceId, SharedWorld, World};
+use peristyle_jobs::{Access as JobAccess, ComponentShape, JobRunner, JobShape, PatchShape, ResourceShape};
+use peristyle_world::{Component, ComponentId, QuerySpec, QueryState, ResourceId, SharedWorld, World};
+use serde::Serialize;
 
 use crate::{
     access::Touch,
     context::{ColumnComponent, Setup, Tick},
     error::ScheduleError,
-    rows::{RangeCall, RowBody},
+    lease::{Extras, JobBody},
 };
 
 type Declare = Box<dyn FnOnce(&mut World, &mut Declared) + Send>;
-type ExtraOf = Box<dyn Fn(Tick) -> serde_json::Value + Send + Sync>;
 
-/// A job of another language, with what it reads and writes.
+/// A job, with what it reads and writes: a script, a kernel, a Rust function.
+///
+/// # Shapes
+/// - *Row-wise*, unless told otherwise: called for ranges of rows, on all lanes at once, in place. Nothing that it does may
+///   depend on where ranges begin and end. One that writes a resource's columns gets its ranges one after the other.
+/// - [*Parts*](Job::parts): one call for all rows, a part for each chunk, in place.
+/// - [*Whole*](Job::whole): one call for all rows as if they were one chunk. They are copied in, and out again unless the
+///   query fits one chunk, which is lent in place.
 ///
 /// ```
 /// # use peristyle_jobs::{JobCall, JobError, JobRunner, Lane};
@@ -45,7 +43,17 @@ type ExtraOf = Box<dyn Fn(Tick) -> serde_json::Value + Send + Sync>;
 pub struct Job {
     runner: Arc<dyn JobRunner>,
     declare: Vec<Declare>,
-    extra: Option<ExtraOf>,
+    extra: Option<Extras>,
+    shape: Shape,
+    is_atomic: bool,
+}
+
+/// How a job gets its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    RowWise,
+    Parts,
+    Whole,
 }
 
 #[derive(Default)]
@@ -53,6 +61,7 @@ struct Declared {
     components: Vec<(ComponentId, JobAccess)>,
     resources: Vec<(ResourceId, JobAccess)>,
     spec: QuerySpec,
+    patches: Vec<ComponentId>,
     despawns: bool,
 }
 
@@ -83,7 +92,8 @@ fn join<T: PartialEq>(list: &mut Vec<(T, JobAccess)>, id: T, access: JobAccess) 
 impl Job {
     /// A job that touches nothing yet.
     pub fn new(runner: impl JobRunner + 'static) -> Job {
-        Job { runner: Arc::new(runner), declare: Vec::new(), extra: None }
+        let runner = Arc::new(runner);
+        Job { runner, declare: Vec::new(), extra: None, shape: Shape::RowWise, is_atomic: false }
     }
 
     fn declare(mut self, declare: impl FnOnce(&mut World, &mut Declared) + Send + 'static) -> Job {
@@ -159,19 +169,56 @@ impl Job {
         })
     }
 
-    /// The job may set despawn bits.
+    /// The job may set, add and remove `C` by patches, as it may what it [writes](Job::writes). Nothing of `C` is lent, and
+    /// its rows need not have one: patches are applied when the stage ends, so they are in nobody's way.
+    pub fn patches<C: Component>(self) -> Job {
+        self.declare(|world, declared| declared.patches.push(world.register::<C>()))
+    }
+
+    /// As [`Job::patches`], for a component defined at run time.
+    pub fn patches_id(self, id: ComponentId) -> Job {
+        self.declare(move |_, declared| declared.patches.push(id))
+    }
+
+    /// The job may set despawn bits, and destroy by patches.
     pub fn despawns(self) -> Job {
         self.declare(|_, declared| declared.despawns = true)
     }
 
-    /// Gives each call what `extra` returns for the tick.
-    pub fn extra(mut self, extra: impl Fn(Tick) -> serde_json::Value + Send + Sync + 'static) -> Job {
-        self.extra = Some(Box::new(extra));
+    /// The job is called once for all rows, with a part for each chunk. Nothing is copied.
+    pub fn parts(mut self) -> Job {
+        self.shape = Shape::Parts;
+        self
+    }
+
+    /// The job is called once for all rows, which it sees as one. They are copied into staging columns and what it writes
+    /// is copied back, marked rows as marked rows; rows that lie in one chunk are lent in place.
+    pub fn whole(mut self) -> Job {
+        self.shape = Shape::Whole;
+        self
+    }
+
+    /// A call that fails leaves its rows as they were: values, marks, and despawn bits; also the resources that it writes.
+    /// Without this, what it wrote stays, as changed rows.
+    pub fn atomic(mut self) -> Job {
+        self.is_atomic = true;
+        self
+    }
+
+    /// Gives each call what `extra` returns for the tick: any value that can be serialised. It is asked once a frame, and
+    /// calls of all ranges see the same value, which is parsed once by each agent as long as it stays the same.
+    pub fn extra<E: Serialize>(mut self, extra: impl Fn(Tick) -> E + Send + Sync + 'static) -> Job {
+        self.extra = Some(Extras::new(move |tick, out| serde_json::to_writer(out, &extra(tick))));
         self
     }
 
     pub(crate) fn build(self, system: &str, setup: &mut Setup<'_>) -> Result<JobBody, ScheduleError> {
+        if self.shape == Shape::Parts && !self.runner.takes_parts() {
+            let (system, job) = (system.to_owned(), self.runner.name().to_owned());
+            return Err(ScheduleError::NoParts { system, job });
+        }
         let Setup { world, access, consumer, .. } = setup;
+        self.runner.check(world.memory()).map_err(|error| ScheduleError::Job { system: system.to_owned(), error })?;
         let mut declared = Declared::default();
         self.declare.into_iter().for_each(|declare| declare(world, &mut declared));
         let mut shape = JobShape { despawns: declared.despawns, ..JobShape::default() };
@@ -198,211 +245,20 @@ impl Job {
             shape.resources.push(ResourceShape { name, fields, access: *how });
             access.resource(*id, if *how == JobAccess::Write { Touch::WRITE } else { Touch::LEND });
         }
+        for id in declared.patches {
+            let is_written = declared.components.contains(&(id, JobAccess::Write));
+            if is_written || shape.patches.iter().any(|known| known.id == id.index()) {
+                continue;
+            }
+            let info = world.components().info(id);
+            let (name, fields, opaque) = (info.name().to_owned(), info.fields().to_vec(), !info.is_columnar());
+            shape.patches.push(PatchShape { id: id.index(), name, fields, opaque });
+        }
         access.despawns |= declared.despawns;
         let query = QueryState::new(world, declared.spec, Some(*consumer));
-        Ok(JobBody {
-            name: system.to_owned(),
-            runner: self.runner,
-            shape,
-            components: declared.components,
-            resources: declared.resources.into_iter().map(|(id, _)| id).collect(),
-            query,
-            lent_resources: Vec::new(),
-            extra: self.extra,
-            extra_json: None,
-            extra_version: 0,
-        })
+        let resources = declared.resources.into_iter().map(|(id, _)| id).collect();
+        let mut body = JobBody::new(system, self.runner, shape, declared.components, resources, query);
+        (body.shape_of_calls, body.is_atomic, body.extra) = (self.shape, self.is_atomic, self.extra);
+        Ok(body)
     }
-}
-
-/// A job at work.
-pub(crate) struct JobBody {
-    name: String,
-    runner: Arc<dyn JobRunner>,
-    shape: JobShape,
-    components: Vec<(ComponentId, JobAccess)>,
-    resources: Vec<ResourceId>,
-    query: QueryState,
-    /// The columns of all resources, found again each run: a resource may have been replaced.
-    lent_resources: Vec<SendLent>,
-    extra: Option<ExtraOf>,
-    extra_json: Option<(serde_json::Value, String)>,
-    extra_version: u64,
-}
-
-/// A lent column, remembered between the begin and the calls of one run.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct SendLent(Lent);
-
-// SAFETY: it is only an address; `JobBody::run` answers for what is done with it.
-unsafe impl Send for SendLent {}
-// SAFETY: as above.
-unsafe impl Sync for SendLent {}
-
-impl SendLent {
-    fn as_lent(list: &[SendLent]) -> &[Lent] {
-        // SAFETY: `SendLent` is a transparent wrapper of `Lent`.
-        unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), list.len()) }
-    }
-}
-
-/// Columns of a call that fit on the stack.
-const COLUMNS: usize = 64;
-
-struct Lookup<'a>(SharedWorld<'a>);
-
-impl EntityLookup for Lookup<'_> {
-    fn entity(&self, index: u32) -> Entity {
-        self.0.entity(index)
-    }
-}
-
-fn lent(ptr: *mut u8, len: usize, scalar: Scalar) -> Lent {
-    Lent { ptr: NonNull::new(ptr).expect("columns are not at address 0"), len: len as u32, scalar }
-}
-
-/// A list that lives on the stack while it is short.
-struct Few<T: Copy, const N: usize> {
-    few: [T; N],
-    len: usize,
-    many: Vec<T>,
-}
-
-impl<T: Copy, const N: usize> Few<T, N> {
-    fn new(filler: T) -> Few<T, N> {
-        Few { few: [filler; N], len: 0, many: Vec::new() }
-    }
-    fn push(&mut self, value: T) {
-        if self.len < N {
-            self.few[self.len] = value;
-        } else {
-            if self.many.is_empty() {
-                self.many.extend_from_slice(&self.few);
-            }
-            self.many.push(value);
-        }
-        self.len += 1;
-    }
-    fn as_slice(&self) -> &[T] {
-        if self.many.is_empty() { &self.few[..self.len] } else { &self.many }
-    }
-}
-
-impl JobBody {
-    fn written(&self) -> impl Iterator<Item = ComponentId> {
-        self.components.iter().filter(|(_, how)| *how == JobAccess::Write).map(|(component, _)| *component)
-    }
-}
-
-impl RowBody for JobBody {
-    fn query(&self) -> &QueryState {
-        &self.query
-    }
-
-    fn query_mut(&mut self) -> &mut QueryState {
-        &mut self.query
-    }
-
-    fn for_each_written(&self, f: &mut dyn FnMut(ComponentId)) {
-        self.written().for_each(f);
-    }
-
-    fn begin(&mut self, world: &World, tick: Tick) -> Result<(), ScheduleError> {
-        if let Some(extra) = &self.extra {
-            let value = extra(tick);
-            if self.extra_json.as_ref().is_none_or(|(known, _)| *known != value) {
-                self.extra_version += 1;
-                let json = value.to_string();
-                self.extra_json = Some((value, json));
-            }
-        }
-        self.lent_resources.clear();
-        for (id, shape) in self.resources.iter().zip(&self.shape.resources) {
-            let columns = SharedWorld::new(world).column_resource(*id);
-            // Columns may have been replaced by others of the same name since the job was added.
-            let columns = columns
-                .filter(|columns| columns.fields() == shape.fields)
-                .ok_or_else(|| ScheduleError::NoColumns { system: self.name.clone(), resource: shape.name.clone() })?;
-            let rows = columns.rows();
-            self.lent_resources.extend(columns.columns().map(|(ptr, scalar)| SendLent(lent(ptr, rows, scalar))));
-        }
-        Ok(())
-    }
-
-    fn call_ns(&self) -> f64 {
-        3_000.0
-    }
-
-    unsafe fn run(&self, call: RangeCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
-        let RangeCall { world, chunk, ref rows, tick, .. } = call;
-        let (first, count) = (rows.start, rows.len());
-        let words = count.div_ceil(64);
-        let bitset = |bits: *mut u64| lent(bits.cast(), words * 8, Scalar::U8);
-        // What a `changed` filter found, for components that the job only reads.
-        let mut pending = [0_u64; CHUNK_ROWS / 64];
-        if self.query.has_row_filter() {
-            world.copy_pending(&self.query, chunk, rows.clone(), &mut pending);
-            if pending[..words].iter().all(|word| *word == 0) {
-                return Ok(());
-            }
-        }
-        let eids = lent(world.eids(chunk, first).cast_mut().cast(), count, Scalar::U32);
-        let mut columns = Few::<Lent, COLUMNS>::new(eids);
-        let mut changed = Few::<Option<Lent>, COLUMNS>::new(None);
-        for (component, how) in &self.components {
-            for LentColumn { ptr, scalar } in world.columns(chunk, *component, first) {
-                columns.push(lent(ptr, count, scalar));
-            }
-            changed.push(match how {
-                JobAccess::Write => world.live_bits(chunk, *component, first).map(bitset),
-                JobAccess::Read if self.query.spec().changed.contains(component) => Some(bitset(pending.as_mut_ptr())),
-                JobAccess::Read => None,
-            });
-        }
-        let entities = Lookup(world);
-        let extra = self.extra_json.as_ref().map(|(_, json)| Extra { json, version: self.extra_version });
-        // SAFETY: the columns and bits are those of `rows` of a live chunk, which stays while structure stands still. By
-        // the caller's word the plan gave this system what it declared and no other call has these rows: written columns
-        // and bits are ours alone; read ones are written by nobody, and lending conflicts with Rust readers in the plan.
-        // Ranges start on words of bitsets. Lengths follow the shape, from which the lists were made.
-        let leased = unsafe {
-            JobCall::lease(JobCallParts {
-                shape: &self.shape,
-                rows: count as u32,
-                eids,
-                entities: &entities,
-                columns: columns.as_slice(),
-                changed: changed.as_slice(),
-                despawn: self.shape.despawns.then(|| bitset(world.despawn_bits(chunk, first))),
-                resources: SendLent::as_lent(&self.lent_resources),
-                dt: tick.dt,
-                time: tick.time,
-                extra,
-            })
-        };
-        // A runner that panics fails its call as one whose job throws: the lease is settled all the same.
-        let result = catch_unwind(AssertUnwindSafe(|| self.runner.run(lane, &leased)))
-            .unwrap_or_else(|payload| Err(JobError::Panicked(message(&*payload))));
-        for component in self.written() {
-            if result.is_err() {
-                // A job that failed may have written rows that it did not mark.
-                let live = world.live_bits(chunk, component, first).expect("a matched table has its components");
-                // SAFETY: the lease is over; the words are those of this range.
-                unsafe { std::slice::from_raw_parts_mut(live, words) }.fill(u64::MAX);
-            }
-            // SAFETY: this call leased these rows to write, and the lease is over.
-            unsafe { world.settle(chunk, component, rows.clone(), self.query.consumer()) };
-        }
-        if result.is_ok() {
-            self.query.clear(world.world(), chunk, rows.clone());
-        }
-        result
-    }
-}
-
-/// The text of a panic, if it had one.
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without text").to_owned()
 }

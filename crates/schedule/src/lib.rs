@@ -2,7 +2,7 @@
 //!
 //! A [`System`] has a stage, constraints (before, after), declared reads and writes, and a body: a function that runs
 //! once a frame, a function over ranges of rows, a job of another language, or a function with the world to itself. A
-//! [`Scheduler`] makes a [`Plan`] of them once and then runs frames.
+//! [`Scheduler`] makes a [`Plan`] of them once and then runs frames. [`RunAhead`] has it run many on a thread of its own.
 //!
 //! # Rules
 //! - Systems that conflict run in the plan's order; the others may run side by side. What a system touches is what its
@@ -16,28 +16,40 @@
 //! Threads (`peristyle-jobs`), engines (`peristyle-agents`).
 
 mod access;
+mod check;
 mod context;
 mod cost;
 mod error;
 mod executor;
 mod job;
+mod lease;
 mod merge;
 mod plan;
+mod preimage;
 mod ranges;
 mod rows;
+mod run_ahead;
 mod scheduler;
 mod slot;
 mod stage;
+mod staging;
 mod system;
+mod typed;
 
+pub use check::{CheckReport, Difference, Finding};
 pub use context::{
     ColumnComponent, Columns, ColumnsMut, ComponentReads, Context, Despawn, RangeContext, Res, ResMut, Setup,
     SystemQuery, Tick,
 };
-pub use error::{JobFailure, ScheduleError};
+pub use error::{JobFailure, PatchFailure, ScheduleError};
 pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};
+pub use run_ahead::{
+    ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, RunReport, StartError, TickCopy,
+    TickFailure, WhenFull,
+};
 pub use scheduler::{FrameReport, Options, Scheduler};
 pub use stage::Stage;
-pub use system::System;
+pub use system::{System, Where};
+pub use typed::ByType;

@@ -5,11 +5,18 @@ use std::sync::PoisonError;
 use peristyle_world::{CommandBuffer, Entity, SharedWorld, World};
 
 use crate::{
-    error::{JobFailure, ScheduleError},
+    error::{JobFailure, PatchFailure, ScheduleError},
     slot::Slot,
 };
 
-/// Failures that are kept until somebody takes them; more are only counted.
+/// What went wrong in merges and runs, until somebody takes it.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) failures: Vec<JobFailure>,
+    pub(crate) patches: Vec<PatchFailure>,
+}
+
+/// Failures of a kind that are kept until somebody takes them; more are only counted.
 const FAILURES_KEPT: usize = 64;
 
 /// What a merge did.
@@ -17,11 +24,12 @@ const FAILURES_KEPT: usize = 64;
 pub(crate) struct Merged {
     pub(crate) despawned: u64,
     pub(crate) stale_commands: u64,
+    pub(crate) refused_patches: u64,
     pub(crate) failures: u64,
 }
 
-/// Carries out what the systems of a segment recorded: despawn bits, then commands, both in order of the plan, then of
-/// rows.
+/// Carries out what the systems of a segment recorded: despawn bits, then commands and patches, both in order of the plan,
+/// then of rows.
 ///
 /// Bits name rows, and commands move rows, so bits come first. All are read before the first row goes, for a family that
 /// goes with one moves rows of other tables. `doomed` is empty, and kept for its storage.
@@ -30,7 +38,7 @@ pub(crate) fn merge(
     world: &mut World,
     tick: u64,
     doomed: &mut Vec<Entity>,
-    failures: &mut Vec<JobFailure>,
+    kept: &mut Kept,
 ) -> Result<Merged, ScheduleError> {
     let mut merged = Merged::default();
     let mut recorded = false;
@@ -46,10 +54,10 @@ pub(crate) fn merge(
         let failed = running.failures.get_mut().unwrap_or_else(PoisonError::into_inner);
         if failed.count > 0 {
             merged.failures += std::mem::take(&mut failed.count);
-            let kept = std::mem::take(&mut failed.kept);
-            let room = FAILURES_KEPT.saturating_sub(failures.len());
+            let first = std::mem::take(&mut failed.kept);
+            let room = FAILURES_KEPT.saturating_sub(kept.failures.len());
             let system = &slot.declared.name;
-            failures.extend(kept.into_iter().take(room).map(|(rows, error)| JobFailure {
+            kept.failures.extend(first.into_iter().take(room).map(|(rows, error)| JobFailure {
                 system: system.clone(),
                 tick,
                 rows,
@@ -64,6 +72,14 @@ pub(crate) fn merge(
         let buffers = slots.iter_mut().flat_map(|slot| slot.running().buffers());
         let report = world.merge(buffers.filter(|buffer: &&mut CommandBuffer| !buffer.is_empty()));
         merged.stale_commands = report.stale as u64;
+        merged.refused_patches = report.refused as u64;
+        let room = FAILURES_KEPT.saturating_sub(kept.patches.len());
+        for refused in report.refusals.into_iter().take(room) {
+            let gave = |slot: &mut Slot| slot.running().buffers().any(|buffer| buffer.id() == refused.buffer);
+            let Some(at) = slots.iter_mut().position(gave) else { continue };
+            let (system, index, error) = (slots[at].declared.name.clone(), refused.index, refused.error);
+            kept.patches.push(PatchFailure { system, tick, index, error });
+        }
         if let Some(error) = report.errors.into_iter().next() {
             return Err(error.into());
         }

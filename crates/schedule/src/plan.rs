@@ -21,7 +21,7 @@ pub(crate) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(crate) fn new(declared: &'a Declared) -> Node<'a> {
-        let Declared { name, stage, before, after, access } = declared;
+        let Declared { name, stage, before, after, access, .. } = declared;
         Node { name, stage: *stage, before, after, access }
     }
 }

@@ -17,6 +17,11 @@ impl Item {
     pub(crate) fn range(self) -> Range<usize> {
         self.first as usize..(self.first + self.rows) as usize
     }
+
+    /// Chunk, first row and number of rows.
+    pub(crate) fn place(self) -> (ChunkRef, usize, usize) {
+        (self.chunk, self.first as usize, self.rows as usize)
+    }
 }
 
 /// The rows of one run. Keeps what it has while a run is as the last one: neither storage nor lines that other lanes

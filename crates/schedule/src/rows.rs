@@ -4,12 +4,15 @@ use std::ops::Range;
 
 use peristyle_jobs::{JobError, Lane};
 use peristyle_world::{
-    ChunkFilter, ChunkRef, CommandBuffer, ComponentId, Query, QueryData, QueryFilter, QueryState, SharedWorld, World,
+    ChunkFilter, ChunkRef, CommandBuffer, ComponentId, Query, QueryData, QueryFilter, QueryState, SharedWorld,
 };
 
 use crate::{
+    check::Checker,
     context::{RangeContext, SystemKey, Tick},
     error::ScheduleError,
+    ranges::Item,
+    slot::Frame,
 };
 
 /// One range to run a body on.
@@ -21,6 +24,28 @@ pub(crate) struct RangeCall<'a> {
     pub(crate) rows: Range<usize>,
     pub(crate) commands: &'a mut CommandBuffer,
     pub(crate) system: SystemKey,
+    pub(crate) checker: Option<&'a Checker>,
+}
+
+/// All rows of a run, for a body that takes them in one call.
+pub(crate) struct AllCall<'a> {
+    pub(crate) world: SharedWorld<'a>,
+    pub(crate) tick: Tick,
+    /// Whole chunks, in order.
+    pub(crate) items: &'a [Item],
+    pub(crate) commands: &'a mut CommandBuffer,
+    pub(crate) checker: Option<&'a Checker>,
+}
+
+/// How a body's rows may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cuts {
+    /// Into ranges, for many lanes.
+    Ranges,
+    /// Into chunks, one after the other on one lane.
+    Chunks,
+    /// Not at all: it takes all in one call.
+    Never,
 }
 
 impl<'a> RangeCall<'a> {
@@ -45,9 +70,19 @@ pub(crate) trait RowBody: Send + Sync {
     /// Calls `f` with each component that it writes.
     fn for_each_written(&self, f: &mut dyn FnMut(ComponentId));
 
-    /// Readies a run, beyond what the query needs.
-    fn begin(&mut self, _: &World, _: Tick) -> Result<(), ScheduleError> {
+    /// How its rows may be cut.
+    fn cuts(&self) -> Cuts {
+        Cuts::Ranges
+    }
+
+    /// Readies a run on these chunks and so many lanes, beyond what the query needs.
+    fn begin(&mut self, _: &Frame<'_>, _: &[ChunkRef], _: usize) -> Result<(), ScheduleError> {
         Ok(())
+    }
+
+    /// Column bytes that runs since the last call copied.
+    fn take_copied(&mut self) -> u64 {
+        0
     }
 
     /// Roughly what a call costs beside its rows, in nanoseconds.
@@ -60,6 +95,14 @@ pub(crate) trait RowBody: Send + Sync {
     /// # Safety
     /// The plan gave this system what it declared; no other call has these rows.
     unsafe fn run(&self, call: RangeCall<'_>, lane: &mut Lane) -> Result<(), JobError>;
+
+    /// Runs and settles all rows in one call, if they can be cut [never](Cuts::Never).
+    ///
+    /// # Safety
+    /// As [`RowBody::run`].
+    unsafe fn run_all(&self, _: AllCall<'_>, _: &mut Lane) -> Result<(), JobError> {
+        unreachable!("a body whose rows are cut is called for ranges")
+    }
 }
 
 /// A Rust function over slices.

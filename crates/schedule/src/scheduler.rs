@@ -12,13 +12,14 @@ use peristyle_world::{Entity, QuerySpec, QueryState, World};
 
 use crate::{
     Mode, Plan, Stage, System,
+    check::{CheckReport, Checker},
     context::Tick,
-    cost::Alarm,
-    error::{JobFailure, ScheduleError},
-    executor::{Load, Positions, Segment, SegmentTimes},
-    merge::{Merged, merge},
+    cost::{Alarm, Books},
+    error::{JobFailure, PatchFailure, ScheduleError},
+    executor::{Load, Positions, Segment, SegmentTimes, Waves},
+    merge::{Kept, Merged, merge},
     plan::Node,
-    slot::{BufferIds, Frame, Slot, Slots},
+    slot::{BufferIds, Crew, Frame, Groups, Slot, Slots},
     system::Conditions,
 };
 
@@ -34,11 +35,15 @@ pub struct Options {
     /// How long one call of a system over rows may take: JavaScript and WebAssembly are stopped then, a Rust function is
     /// waited for; both count as failures, and the frame goes on. None by default: what it stops depends on the machine.
     pub deadline: Option<Duration>,
+    /// The seed of random borders, if jobs are [checked](Scheduler::set_checks): 0 by default in debug builds, else none.
+    pub checks: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { workers: default_workers(), mode: Mode::Parallel, timeline: Timeline::off(), deadline: None }
+        let checks = cfg!(debug_assertions).then_some(0);
+        let timeline = Timeline::off();
+        Options { workers: default_workers(), mode: Mode::Parallel, timeline, deadline: None, checks }
     }
 }
 
@@ -55,14 +60,20 @@ pub struct FrameReport {
     pub structural_ns: u64,
     /// Rows that systems over rows worked on.
     pub rows: u64,
-    /// Column bytes that were copied so that jobs could run: none while every job works in place.
+    /// Column bytes that were copied so that jobs could run, in and out: none while every job works in place.
     pub bytes_copied: u64,
     /// Rows despawned by despawn bits.
     pub despawned: u64,
-    /// Commands whose entity had gone.
+    /// Commands and patches whose entity had gone, or lacked the component.
     pub stale_commands: u64,
+    /// Patches that were not applied, stale ones among them. See [`Scheduler::take_refused_patches`].
+    pub refused_patches: u64,
     /// Calls of jobs that failed.
     pub failures: u64,
+    /// Tasks handed to the pool: round trips to workers, at most.
+    pub dispatches: u64,
+    /// What checks of jobs found and had not found before.
+    pub findings: u64,
 }
 
 /// A world with the systems that run on it.
@@ -106,8 +117,12 @@ pub struct Scheduler {
     started: Positions,
     done: Positions,
     doomed: Vec<Entity>,
-    failures: Vec<JobFailure>,
+    kept: Kept,
     alarm: Alarm,
+    books: Books,
+    waves: Waves,
+    groups: Groups,
+    checker: Option<Box<Checker>>,
 }
 
 struct Names {
@@ -122,7 +137,7 @@ impl Scheduler {
     /// # Errors
     /// [`ScheduleError::Threads`] if the system gives no thread.
     pub fn new(mut world: World, options: Options) -> Result<Scheduler, ScheduleError> {
-        let Options { workers, mode, timeline, deadline } = options;
+        let Options { workers, mode, timeline, deadline, checks } = options;
         let pool =
             Pool::with_options(PoolOptions { timeline: timeline.clone(), deadline, ..PoolOptions::new(workers) })?;
         let names = Names {
@@ -145,8 +160,12 @@ impl Scheduler {
             started: Positions::default(),
             done: Positions::default(),
             doomed: Vec::new(),
-            failures: Vec::new(),
+            kept: Kept::default(),
             alarm: Alarm::default(),
+            books: Books::default(),
+            waves: Waves::default(),
+            groups: Groups::default(),
+            checker: checks.map(|seed| Box::new(Checker::new(seed))),
         })
     }
 
@@ -173,6 +192,22 @@ impl Scheduler {
     /// How systems are run.
     pub fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
+    }
+
+    /// Has jobs checked from now on, with random borders from that seed, or not any more.
+    ///
+    /// A checked job is lent copies of what it only reads, and a row-wise one runs on copies of its rows first, cut at
+    /// random borders: what writes a column that it does not declare to write, or depends on where ranges begin and end,
+    /// is [reported](Scheduler::take_check_reports). The world is the same as without checks, frames take several times
+    /// as long.
+    pub fn set_checks(&mut self, seed: Option<u64>) {
+        self.checker = seed.map(|seed| Box::new(Checker::new(seed)));
+    }
+
+    /// Takes what checks found since the last call, in order of ticks and systems: one report for each system and place,
+    /// 64 at most.
+    pub fn take_check_reports(&mut self) -> Vec<CheckReport> {
+        self.checker.as_ref().map_or_else(Vec::new, |checker| checker.take())
     }
 
     /// Adds a system. Its setup runs now; the plan is made again when it is next needed.
@@ -207,6 +242,8 @@ impl Scheduler {
             self.slots = plan.systems().iter().filter_map(|planned| slots[planned.node].take()).collect();
             self.started = Positions::none(self.slots.len());
             self.done = Positions::none(self.slots.len());
+            self.waves.reserve(self.slots.len());
+            self.groups.reserve(self.slots.len());
             self.plan = Some(plan);
         }
         Ok(self.plan.as_ref().expect("made above"))
@@ -235,6 +272,7 @@ impl Scheduler {
         let ended = self.world.end_tick();
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         ended?;
+        report.findings = self.checker.as_ref().map_or(0, |checker| checker.take_new());
         report.frame_ns = self.ns_since(began);
         self.timeline.end(0, Kind::Frame, self.names.frame, stamp, report.rows as u32, tick.number as u32);
         Ok(report)
@@ -291,18 +329,21 @@ impl Scheduler {
         if let Ok(Ok(times)) = &result {
             report.jobs_ns += (times.jobs_ticks as f64 * self.ns_per_tick) as u64;
             report.rows += times.rows;
+            report.bytes_copied += times.bytes_copied;
+            report.dispatches += u64::from(times.dispatches);
         }
         let began = clock::now();
         let stamp = self.timeline.begin();
         let merged = match &result {
             Ok(Ok(times)) if !times.recorded => Ok(Merged::default()),
-            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.failures),
+            _ => merge(&mut self.slots[range], &mut self.world, tick.number, &mut self.doomed, &mut self.kept),
         };
         result.unwrap_or_else(|panic| resume_unwind(panic))?;
         let merged = merged?;
         self.timeline.end(0, Kind::Commit, self.names.commit, stamp, merged.despawned as u32, 0);
         report.despawned += merged.despawned;
         report.stale_commands += merged.stale_commands;
+        report.refused_patches += merged.refused_patches;
         report.failures += merged.failures;
         report.structural_ns += self.ns_since(began);
         Ok(())
@@ -315,8 +356,25 @@ impl Scheduler {
         tick: Tick,
         sequence: u64,
     ) -> Result<SegmentTimes, ScheduleError> {
-        let Scheduler { slots, world, pool, buffer_ids, started, done, mode, ns_per_tick, alarm, .. } = self;
-        let frame = Frame { world, tick };
+        let Scheduler {
+            slots,
+            world,
+            pool,
+            buffer_ids,
+            started,
+            done,
+            mode,
+            ns_per_tick,
+            alarm,
+            books,
+            waves,
+            groups,
+            checker,
+            ..
+        } = self;
+        let frame = Frame { world, tick, checker: checker.as_deref() };
+        let mut crews = Crew::of(slots, groups);
+        let crews = &mut crews;
         pool.scope(|scope| {
             let segment = Segment {
                 plan,
@@ -324,7 +382,7 @@ impl Scheduler {
                 frame: &frame,
                 lanes: if *mode == Mode::Serial { 1 } else { scope.lanes() },
                 scope,
-                slots: Slots::new(slots, scope),
+                slots: Slots::new(crews, scope),
                 sequence,
                 buffer_ids,
                 ns_per_tick: *ns_per_tick,
@@ -332,6 +390,9 @@ impl Scheduler {
                 turn: 0,
                 done,
                 alarm,
+                books,
+                waves,
+                grouping: None,
                 times: SegmentTimes::default(),
                 load: Load::default(),
             };
@@ -341,7 +402,17 @@ impl Scheduler {
 
     /// Takes the failures of jobs since the last call, oldest first; at most 64 are kept.
     pub fn take_failures(&mut self) -> Vec<JobFailure> {
-        std::mem::take(&mut self.failures)
+        std::mem::take(&mut self.kept.failures)
+    }
+
+    /// Takes the patches that were not applied since the last call, oldest first; at most 64 are kept.
+    pub fn take_refused_patches(&mut self) -> Vec<PatchFailure> {
+        std::mem::take(&mut self.kept.patches)
+    }
+
+    /// Drops what lane 0 keeps for itself on this thread: frames will run on another, and this one ends.
+    pub(crate) fn leave_thread(&mut self) {
+        self.pool.drop_frame_values();
     }
 
     /// Gives the world back, and stops the workers.

@@ -5,6 +5,7 @@
 //!
 //! # Rules
 //! - [`Slots`] knows which slots are open. It alone gives `&mut` to what is in a slot, and only while that is closed.
+//! - A [`Group`] is opened and closed like a slot, and its members with it.
 //! - A task on the board is one unit of work a lane; each takes ranges until none is left. Each range runs once, on one
 //!   lane. What a range has for itself, its command buffer and for a body that runs once a frame the body, is reached by
 //!   that run alone.
@@ -17,17 +18,18 @@ use std::{
     },
 };
 
-use peristyle_jobs::{JobError, Lane, Scope, TASKS_MAX, Task, Work};
+use peristyle_jobs::{JobError, Lane, Overrun, Scope, TASKS_MAX, Task, Work};
 use peristyle_timeline::{Kind, NameId, Timeline, clock};
 use peristyle_world::{CommandBuffer, SharedWorld, World};
 
 use crate::{
+    check::Checker,
     context::{Context, Recorder, SystemKey, Tick},
     cost::{Cost, Division},
     error::ScheduleError,
     ranges::Ranges,
-    rows::{RangeCall, RowBody},
-    system::{Body, Conditions, Declared},
+    rows::{AllCall, Cuts, RangeCall, RowBody},
+    system::{Body, Conditions, Declared, Where},
 };
 
 /// Failures of one system that are kept for each run; more are counted.
@@ -64,6 +66,8 @@ pub(crate) struct Failures {
 pub(crate) struct Frame<'a> {
     pub(crate) world: &'a World,
     pub(crate) tick: Tick,
+    /// Who checks jobs, if they are checked.
+    pub(crate) checker: Option<&'a Checker>,
 }
 
 /// The frame of a run: its address, for a slot has no lifetime.
@@ -125,8 +129,10 @@ pub(crate) struct Run {
     frame: FramePtr,
     /// Number of the last task.
     opening: u32,
-    /// What a body that runs once a frame took, if that is `measured`.
-    pub(crate) once_ticks: AtomicU64,
+    /// Whether the task is one unit of work: all rows, or a body that runs once a frame.
+    pub(crate) is_unit: bool,
+    /// What the only unit took; for a body that runs once a frame, if that is `measured`.
+    pub(crate) unit_ticks: AtomicU64,
     pub(crate) measured: bool,
     /// Whether there is something to merge: commands or failures.
     recorded: AtomicBool,
@@ -148,6 +154,12 @@ pub(crate) struct Own {
     pub(crate) began: u64,
     /// Estimated work of the segment until then, without what was still open, in nanoseconds.
     pub(crate) work_before_ns: f64,
+    /// Where it is to run.
+    pub(crate) place: Where,
+    /// Of the first system of a segment: what all that may run anywhere took together in the last frame, in nanoseconds,
+    /// and how many are for workers.
+    pub(crate) small_ns: f64,
+    pub(crate) away: u32,
 }
 
 impl Slot {
@@ -172,7 +184,8 @@ impl Slot {
             run: Run {
                 frame: FramePtr(std::ptr::null()),
                 opening: 0,
-                once_ticks: AtomicU64::new(0),
+                is_unit: false,
+                unit_ticks: AtomicU64::new(0),
                 measured: false,
                 recorded: AtomicBool::new(false),
                 ran: false,
@@ -185,6 +198,9 @@ impl Slot {
                 estimate_ns: 0.0,
                 began: 0,
                 work_before_ns: 0.0,
+                place: declared.place,
+                small_ns: 0.0,
+                away: 0,
             },
         };
         running.ensure_buffers(1, buffer_ids)?;
@@ -229,6 +245,14 @@ impl Running {
         std::mem::take(self.run.recorded.get_mut())
     }
 
+    /// Column bytes that the last runs copied.
+    pub(crate) fn take_copied(&mut self) -> u64 {
+        match &mut self.body {
+            Body::Rows(body) => body.take_copied(),
+            _ => 0,
+        }
+    }
+
     /// Makes sure of a command buffer for each range.
     pub(crate) fn ensure_buffers(&mut self, ranges: usize, ids: &mut BufferIds) -> Result<(), ScheduleError> {
         while self.commands.len() < ranges {
@@ -253,7 +277,7 @@ impl Running {
     /// Runs a system that has the world to itself; false if it is another kind.
     pub(crate) fn run_exclusive(&mut self, world: &mut World, tick: Tick) -> bool {
         let Body::Exclusive(call) = &mut self.body else { return false };
-        if self.own.conditions.hold(&Frame { world, tick }) {
+        if self.own.conditions.hold(&Frame { world, tick, checker: None }) {
             let stamp = self.timeline.begin();
             call(world, tick);
             self.timeline.end(0, Kind::System, self.name, stamp, 0, 0);
@@ -298,7 +322,7 @@ impl Running {
                 }
                 if self.run.measured {
                     // Relaxed: the frame's thread reads it when the task is done.
-                    self.run.once_ticks.store(clock::now().saturating_sub(started), Relaxed);
+                    self.run.unit_ticks.store(clock::now().saturating_sub(started), Relaxed);
                 }
                 self.timeline.end(lane.index() as usize, Kind::System, self.name, stamp, 0, 0);
             }
@@ -307,6 +331,20 @@ impl Running {
                 unsafe { self.run_rows(&**body, frame, commands, range, lane) };
             }
             Body::Exclusive(_) => unreachable!("a system with the world to itself is never opened"),
+        }
+    }
+
+    /// Runs all there is in one unit, and takes its time.
+    ///
+    /// # Safety
+    /// As [`Running::run`], for the only range.
+    unsafe fn run_unit(&self, lane: &mut Lane) {
+        let started = clock::now();
+        // SAFETY: the caller's duties.
+        unsafe { self.run(0, lane) };
+        if let Body::Rows(_) = self.body {
+            // Relaxed: the frame's thread reads it when the task is done.
+            self.run.unit_ticks.store(clock::now().saturating_sub(started), Relaxed);
         }
     }
 
@@ -325,35 +363,54 @@ impl Running {
         range: usize,
         lane: &mut Lane,
     ) {
+        let Frame { world, tick, checker } = *frame;
+        let world = SharedWorld::new(world);
+        let mut stamp = self.timeline.begin();
+        if body.cuts() == Cuts::Never {
+            let call = AllCall { world, tick, items: self.ranges.items(), commands: &mut *commands, checker };
+            // SAFETY: the caller's duties; such a body has one range, of whole chunks.
+            let (result, overrun) = lane.watched(|lane| unsafe { body.run_all(call, lane) });
+            self.settled(lane, result, overrun, self.ranges.rows());
+            if !commands.is_empty() {
+                self.set_recorded();
+            }
+            let rows = self.ranges.rows() as u32;
+            self.timeline.end(lane.index() as usize, Kind::Range, self.name, stamp, rows, range as u32);
+            return;
+        }
         for item in self.ranges.of(range) {
-            let stamp = self.timeline.begin();
             let call = RangeCall {
-                world: SharedWorld::new(frame.world),
-                tick: frame.tick,
+                world,
+                tick,
                 chunk: item.chunk,
                 rows: item.range(),
                 commands: &mut *commands,
                 system: self.key,
+                checker,
             };
             // SAFETY: the plan keeps whoever conflicts away by the caller's third duty, and items do not overlap.
             let (result, overrun) = lane.watched(|lane| unsafe { body.run(call, lane) });
-            if let Err(error) = result.and_then(|()| overrun.map_or(Ok(()), |overrun| Err(JobError::Overran(overrun))))
-            {
-                // An agent that was stopped, or what a panic left, is not trusted with the next call.
-                if matches!(error, JobError::Terminated(_) | JobError::Panicked(_)) {
-                    lane.retire();
-                }
-                self.set_recorded();
-                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-                failures.count += 1;
-                if failures.kept.len() < FAILURES_KEPT {
-                    failures.kept.push((item.rows as usize, error));
-                }
-            }
-            self.timeline.end(lane.index() as usize, Kind::Range, self.name, stamp, item.rows, range as u32);
+            self.settled(lane, result, overrun, item.rows as usize);
+            stamp = self.timeline.next(lane.index() as usize, Kind::Range, self.name, stamp, item.rows, range as u32);
         }
         if !commands.is_empty() {
             self.set_recorded();
+        }
+    }
+
+    /// Keeps the failure of a call.
+    fn settled(&self, lane: &mut Lane, result: Result<(), JobError>, overrun: Option<Overrun>, rows: usize) {
+        if let Err(error) = result.and_then(|()| overrun.map_or(Ok(()), |overrun| Err(JobError::Overran(overrun)))) {
+            // An agent that was stopped, or what a panic left, is not trusted with the next call.
+            if matches!(error, JobError::Terminated(_) | JobError::Panicked(_)) {
+                lane.retire();
+            }
+            self.set_recorded();
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.count += 1;
+            if failures.kept.len() < FAILURES_KEPT {
+                failures.kept.push((rows, error));
+            }
         }
     }
 }
@@ -362,35 +419,120 @@ impl Work for Slot {
     fn run(&self, _: u32, lane: &mut Lane) {
         // SAFETY: work runs on the board only, and what is there is open, so nobody has a `&mut` into the cell.
         let running = unsafe { &*self.cell.get() };
-        let is_once = matches!(running.body, Body::Once(_));
-        let mut once = is_once.then_some(0);
-        while let Some(range) = if is_once { once.take() } else { running.take_range(lane.index() as usize) } {
+        if running.run.is_unit {
             // SAFETY:
-            // - `Slots::open` asks for a prepared run, and the segment's frame outlives its scope.
-            // - A body that runs once a frame is one unit of work, which the board gives once; `take_range` gives each
-            //   range once.
+            // - `Slots` opens what is prepared for a run, and the segment's frame outlives its scope.
+            // - It is one unit of work, which the board gives once.
             // - The executor opens a system when what it waits for is done.
+            return unsafe { running.run_unit(lane) };
+        }
+        while let Some(range) = running.take_range(lane.index() as usize) {
+            // SAFETY: as above, but for the second: `take_range` gives each range once.
             unsafe { running.run(range, lane) };
         }
     }
 }
 
+/// Who takes part in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// All lanes.
+    All,
+    /// Workers only.
+    Workers,
+}
+
+/// Systems that are opened in one task: each runs in one piece, on one lane.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// Their positions.
+    members: Vec<u32>,
+    /// Where each unit's members end.
+    ends: Vec<u32>,
+}
+
+/// Groups by [`Lanes`]; each is closed, or open as a task.
+#[derive(Debug, Default)]
+pub(crate) struct Groups([Group; 2]);
+
+impl Groups {
+    /// Makes room for so many systems.
+    pub(crate) fn reserve(&mut self, systems: usize) {
+        for group in &mut self.0 {
+            group.members.reserve(systems.saturating_sub(group.members.len()));
+            group.ends.reserve(systems.saturating_sub(group.ends.len()));
+        }
+    }
+}
+
+impl Group {
+    fn unit(&self, unit: usize) -> &[u32] {
+        let start = if unit == 0 { 0 } else { self.ends[unit - 1] };
+        &self.members[start as usize..self.ends[unit] as usize]
+    }
+}
+
+/// Slots and a group that some of them are in, as work.
+pub(crate) struct Crew<'a> {
+    slots: &'a [Slot],
+    group: UnsafeCell<&'a mut Group>,
+}
+
+// SAFETY: as for slots: the group is written while it is closed, by the frame's thread, and read by many lanes while it is
+// open.
+unsafe impl Sync for Crew<'_> {}
+
+impl Work for Crew<'_> {
+    fn run(&self, unit: u32, lane: &mut Lane) {
+        // SAFETY: work runs on the board only, and what is there is open, so nobody writes the group.
+        let group = unsafe { &*self.group.get() };
+        for position in group.unit(unit as usize) {
+            // SAFETY: members of an open group are open, so nobody has a `&mut` into their cells; the rest is as for a
+            // slot that is opened by itself: each member is in one unit, which the board gives once.
+            unsafe { (*self.slots[*position as usize].cell.get()).run_unit(lane) };
+        }
+    }
+}
+
+impl<'a> Crew<'a> {
+    /// The slots with both kinds of group, all closed.
+    pub(crate) fn of(slots: &'a mut [Slot], groups: &'a mut Groups) -> [Crew<'a>; 2] {
+        let slots: &'a [Slot] = slots;
+        let [all, workers] = &mut groups.0;
+        [all, workers].map(|group| Crew { slots, group: UnsafeCell::new(group) })
+    }
+}
+
+/// What a task on the board stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// The slot at that position.
+    Slot(usize),
+    /// A group.
+    Group(Lanes),
+}
+
 /// The slots of a scheduler while a segment runs.
 pub(crate) struct Slots<'scope, 'env> {
     slots: &'scope [Slot],
+    crews: &'scope [Crew<'env>; 2],
     scope: &'scope Scope<'scope, 'env>,
     /// By task index.
-    open: [Option<(Task<'scope>, usize)>; TASKS_MAX],
+    open: [Option<(Task<'scope>, Opened)>; TASKS_MAX],
     /// Which of these are there.
     open_bits: u64,
+    /// Tasks opened.
+    pub(crate) dispatches: u32,
 }
 
 const _: () = assert!(TASKS_MAX == u64::BITS as usize);
 
 impl<'scope, 'env> Slots<'scope, 'env> {
-    /// All slots, closed.
-    pub(crate) fn new(slots: &'scope mut [Slot], scope: &'scope Scope<'scope, 'env>) -> Slots<'scope, 'env> {
-        Slots { slots, scope, open: [const { None }; TASKS_MAX], open_bits: 0 }
+    /// All slots, closed. `crews` are those of [`Crew::of`], and of nobody else.
+    pub(crate) fn new(crews: &'scope mut [Crew<'env>; 2], scope: &'scope Scope<'scope, 'env>) -> Slots<'scope, 'env> {
+        let crews: &'scope [Crew<'env>; 2] = crews;
+        let slots = crews[0].slots;
+        Slots { slots, crews, scope, open: [const { None }; TASKS_MAX], open_bits: 0, dispatches: 0 }
     }
 
     /// Whether any slot is open.
@@ -399,9 +541,27 @@ impl<'scope, 'env> Slots<'scope, 'env> {
         self.open_bits != 0
     }
 
-    /// Positions of open slots.
-    pub(crate) fn open_positions(&self) -> impl Iterator<Item = usize> {
-        bits(self.open_bits).filter_map(|index| self.open[index].as_ref()).map(|(_, position)| *position)
+    /// What is open.
+    fn opened(&self) -> impl Iterator<Item = Opened> {
+        bits(self.open_bits).filter_map(|index| self.open[index].as_ref()).map(|(_, opened)| *opened)
+    }
+
+    /// Whether that group is open.
+    pub(crate) fn is_group_open(&self, lanes: Lanes) -> bool {
+        self.opened().any(|opened| opened == Opened::Group(lanes))
+    }
+
+    /// The members of a group, which nobody writes while it is open.
+    fn members(&self, lanes: Lanes) -> &[u32] {
+        // SAFETY: the group is written by `fill`, which borrows `self` exclusively; lanes only read it.
+        unsafe { &(*self.crews[lanes as usize].group.get()).members }
+    }
+
+    fn is_open(&self, position: usize) -> bool {
+        self.opened().any(|opened| match opened {
+            Opened::Slot(open) => open == position,
+            Opened::Group(lanes) => self.members(lanes).contains(&(position as u32)),
+        })
     }
 
     /// What is in a slot that is closed.
@@ -410,40 +570,99 @@ impl<'scope, 'env> Slots<'scope, 'env> {
     /// If it is open.
     #[inline]
     pub(crate) fn closed(&mut self, position: usize) -> &mut Running {
-        assert!(self.open_positions().all(|open| open != position), "an open slot is the lanes'");
+        assert!(self.open_bits == 0 || !self.is_open(position), "an open slot is the lanes'");
         // SAFETY: the slots were borrowed exclusively, so nobody but this and open tasks reaches them; the slot is not open,
         // and `self` is borrowed for as long as the result.
         unsafe { &mut *self.slots[position].cell.get() }
     }
 
-    /// Opens a slot, [prepared](Running::prepare) for a run, to all lanes; false if the board is full.
+    /// Opens a slot, [prepared](Running::prepare) for a run, to all lanes, range by range; false if the board is full.
     pub(crate) fn open(&mut self, position: usize, ranges: usize, wake: usize) -> bool {
         let lanes = self.scope.lanes();
         let running = self.closed(position);
         running.ensure_parts(lanes);
         running.run.opening = running.run.opening.wrapping_add(1);
-        let units = ranges.min(lanes) as u32;
-        let Ok(task) = self.scope.open(&self.slots[position], units, wake) else { return false };
-        let index = task.index();
-        self.open[index] = Some((task, position));
-        self.open_bits |= 1 << index;
+        running.run.is_unit = false;
+        let Ok(task) = self.scope.open(&self.slots[position], ranges.min(lanes) as u32, wake) else { return false };
+        self.keep(task, Opened::Slot(position));
         true
     }
 
-    /// Closes a slot whose task is done, if there is one, and gives its position.
+    /// Opens a slot, [prepared](Running::prepare) for a run, as one unit of work; false if the board is full.
+    pub(crate) fn open_unit(&mut self, position: usize, lanes: Lanes, wake: usize) -> bool {
+        let running = self.closed(position);
+        running.ranges.join();
+        running.run.is_unit = true;
+        let slot = &self.slots[position];
+        let task = match lanes {
+            Lanes::All => self.scope.open(slot, 1, wake),
+            Lanes::Workers => self.scope.open_away(slot, 1, wake),
+        };
+        let Ok(task) = task else { return false };
+        self.keep(task, Opened::Slot(position));
+        true
+    }
+
+    /// Opens a group of closed slots, each prepared for a run, in units of about `unit_ns` of estimated work; false if the
+    /// board is full.
+    ///
+    /// # Panics
+    /// If a group of that kind, or one of the slots, is open.
+    pub(crate) fn open_group(&mut self, lanes: Lanes, positions: &[u32], unit_ns: f64, wake: usize) -> bool {
+        assert!(!self.is_group_open(lanes), "a group is opened once at a time");
+        let (mut ends, mut work_ns) = (0, 0.0);
+        for (at, position) in positions.iter().enumerate() {
+            let running = self.closed(*position as usize);
+            running.ranges.join();
+            running.run.is_unit = true;
+            work_ns += running.own.estimate_ns;
+            // SAFETY: the group is closed, and `self` is borrowed exclusively.
+            let group = unsafe { &mut *self.crews[lanes as usize].group.get() };
+            if at == 0 {
+                group.members.clear();
+                group.ends.clear();
+            }
+            group.members.push(*position);
+            if work_ns >= unit_ns || at + 1 == positions.len() {
+                group.ends.push(at as u32 + 1);
+                (ends, work_ns) = (ends + 1, 0.0);
+            }
+        }
+        let crew = &self.crews[lanes as usize];
+        let task = match lanes {
+            Lanes::All => self.scope.open(crew, ends, wake),
+            Lanes::Workers => self.scope.open_away(crew, ends, wake),
+        };
+        let Ok(task) = task else { return false };
+        self.keep(task, Opened::Group(lanes));
+        true
+    }
+
+    fn keep(&mut self, task: Task<'scope>, opened: Opened) {
+        let index = task.index();
+        self.open[index] = Some((task, opened));
+        self.open_bits |= 1 << index;
+        self.dispatches += 1;
+    }
+
+    /// Closes what is done, if there is something, and gives the positions of its systems to `positions`, which is empty.
     ///
     /// # Panics
     /// If a range panicked, with its panic.
     #[inline]
-    pub(crate) fn close_done(&mut self) -> Option<usize> {
+    pub(crate) fn close_done(&mut self, positions: &mut Vec<u32>) -> Option<Opened> {
         let is_done = |index: &usize| self.open[*index].as_ref().is_some_and(|(task, _)| self.scope.is_done(task));
         let index = bits(self.open_bits).find(is_done)?;
-        let (task, position) = self.open[index].take()?;
+        let (task, opened) = self.open[index].take()?;
         self.open_bits &= !(1 << index);
         if let Err(panic) = self.scope.wait(task) {
             panic.resume();
         }
-        Some(position)
+        match opened {
+            Opened::Slot(position) => positions.push(position as u32),
+            Opened::Group(lanes) => positions.extend_from_slice(self.members(lanes)),
+        }
+        Some(opened)
     }
 }
 

@@ -36,6 +36,20 @@ pub(crate) enum Body {
     Exclusive(Alone),
 }
 
+/// Where a system's work runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Where {
+    /// Wherever it is done soonest: what the system costs is measured, and the ways are tried.
+    #[default]
+    Auto,
+    /// On the frame's own thread.
+    InPlace,
+    /// On one worker, while the frame's own thread goes on with what is ready, or waits.
+    Worker,
+    /// On all lanes, the rows cut into ranges. What cannot be cut, or has too few rows, runs in place.
+    Split,
+}
+
 /// A system, to be added to a [`Scheduler`](crate::Scheduler).
 ///
 /// ```
@@ -60,6 +74,7 @@ pub struct System {
     pub(crate) stage: Stage,
     pub(crate) before: Vec<String>,
     pub(crate) after: Vec<String>,
+    place: Where,
     build: Option<Build>,
     condition: Option<Condition>,
     is_empty: Option<IsEmptyOf>,
@@ -72,6 +87,7 @@ pub(crate) struct Declared {
     pub(crate) before: Vec<String>,
     pub(crate) after: Vec<String>,
     pub(crate) access: Access,
+    pub(crate) place: Where,
 }
 
 /// When a system runs.
@@ -107,6 +123,7 @@ impl System {
             stage: Stage::Update,
             before: Vec::new(),
             after: Vec::new(),
+            place: Where::Auto,
             build: None,
             condition: None,
             is_empty: None,
@@ -133,6 +150,13 @@ impl System {
     /// Runs it after another system.
     pub fn after(mut self, name: impl Into<String>) -> System {
         self.after.push(name.into());
+        self
+    }
+
+    /// Pins where it runs. Without workers, and in [serial mode](crate::Mode::Serial), everything runs in place; a system
+    /// that has the world to itself always does.
+    pub fn run_in(mut self, place: Where) -> System {
+        self.place = place;
         self
     }
 
@@ -214,7 +238,7 @@ impl System {
         })
     }
 
-    /// Runs a job of another language on ranges of rows, on all lanes at once.
+    /// Runs a job: on ranges of rows, on all lanes at once, unless it asks for another shape.
     pub fn job(self, job: Job) -> System {
         self.body(|name, system| Ok(Body::Rows(Box::new(job.build(name, system)?))))
     }
@@ -233,8 +257,8 @@ impl System {
             (None, None) => Conditions::Always,
             (run_if, is_empty) => Conditions::If(run_if, is_empty),
         };
-        let System { name, stage, before, after, .. } = self;
-        let declared = Declared { name, stage, before, after, access };
+        let System { name, stage, before, after, place, .. } = self;
+        let declared = Declared { name, stage, before, after, access, place };
         Slot::new(declared, conditions, body, key, timeline, buffer_ids)
     }
 }

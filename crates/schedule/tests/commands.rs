@@ -205,7 +205,7 @@ fn history(seed: u64, mode: Mode, workers: usize) -> Vec<String> {
     let mut history = Vec::new();
     for frame in 0..60 {
         let mut report = scheduler.run_frame(0.1, f64::from(frame) * 0.1).unwrap();
-        (report.frame_ns, report.jobs_ns, report.structural_ns) = (0, 0, 0);
+        (report.frame_ns, report.jobs_ns, report.structural_ns, report.dispatches) = (0, 0, 0, 0);
         history.push(format!("{report:?}\n{}", contents(scheduler.world_mut())));
     }
     history.push(format!("{:?}", scheduler.world().resource::<Seen>()));

@@ -7,9 +7,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
 };
 
-use peristyle_jobs::{Access, JobCall, JobError, Lane};
+use peristyle_jobs::{Access, JobCall, JobError, JobRunner, Lane};
 use peristyle_schedule::{Job, Mode, ScheduleError, Scheduler, System};
-use peristyle_world::{Changed, Component, Entity, Field, Scalar, Without, World};
+use peristyle_world::{Changed, Component, Entity, Field, Memory, Scalar, Without, World};
 use serde_json::json;
 use support::{A, B, C, Closure, Log, column, scheduler, serial, threw, toil, world_of};
 
@@ -26,6 +26,27 @@ fn full_world(rows: usize) -> World {
     world.spawn_batch((0..rows).map(|i| (A { x: i as f32 }, B { x: 1.0, y: i as f32 }))).unwrap();
     world.insert_columns::<C>(3, |c| c.n.copy_from_slice(&[10, 20, 30])).unwrap();
     world
+}
+
+#[test]
+fn a_job_that_cannot_work_on_a_world_is_refused_by_name() {
+    struct Elsewhere;
+    impl JobRunner for Elsewhere {
+        fn name(&self) -> &str {
+            "elsewhere"
+        }
+        fn check(&self, memory: &Memory) -> Result<(), JobError> {
+            Err(JobError::Memory(format!("{} bytes are too many", memory.max_bytes())))
+        }
+        fn run(&self, _: &mut Lane, _: &JobCall<'_>) -> Result<(), JobError> {
+            unreachable!("it was refused")
+        }
+    }
+    let mut scheduler = serial(World::on(Memory::reserve(2 << 20).unwrap()));
+    let error = scheduler.add(System::new("far").job(Job::new(Elsewhere).reads::<A>())).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "job `far` cannot reach its columns: 2097152 bytes are too many");
+    assert!(matches!(error, ScheduleError::Job { error: JobError::Memory(_), .. }));
+    assert_eq!(scheduler.run_frame(0.5, 0.0).unwrap().rows, 0);
 }
 
 #[test]

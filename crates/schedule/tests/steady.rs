@@ -1,4 +1,4 @@
-//! A frame in a steady world allocates nothing.
+//! A frame in a steady world allocates nothing, recorded or not.
 
 mod support;
 
@@ -7,9 +7,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
-use peristyle_schedule::{Mode, Stage, System};
+use peristyle_jobs::{RustCall, RustJob};
+use peristyle_schedule::{ByType, Job, Mode, Options, Scheduler, Stage, System, Where};
+use peristyle_timeline::Timeline;
 use peristyle_world::{Changed, Entity};
-use support::{A, B, C, scheduler, toil, world_of};
+use support::{A, B, C, toil, world_of};
 
 struct Counting;
 
@@ -38,10 +40,15 @@ static ALLOCATOR: Counting = Counting;
 
 /// Flights depart and arrive, so to say: rows are spawned in place, moved on all lanes, and despawned by bit.
 fn a_steady_frame_allocates_nothing() {
-    for (mode, workers) in [(Mode::Serial, 0), (Mode::Parallel, 2)] {
+    for (mode, workers, recorded) in
+        [(Mode::Serial, 0, false), (Mode::Parallel, 2, false), (Mode::Serial, 0, true), (Mode::Parallel, 2, true)]
+    {
         let mut world = world_of(40_000);
         world.insert_columns::<C>(8, |c| c.n.fill(1)).unwrap();
-        let mut scheduler = scheduler(world, mode, workers);
+        let timeline = Timeline::new(workers + 1, 1023);
+        timeline.set_enabled(recorded);
+        let mut scheduler =
+            Scheduler::new(world, Options { mode, workers, timeline: timeline.clone(), ..Options::default() }).unwrap();
         let spawn = System::new("a spawn").exclusive(|world, tick| {
             let missing = 40_000 - world.len();
             world.spawn_fill::<A>(missing, |a, _| a.x.fill(tick.number as f32)).unwrap();
@@ -64,17 +71,33 @@ fn a_steady_frame_allocates_nothing() {
             let mut query = setup.query::<&mut A>();
             move |context| context.for_each(&mut query, |row| *row.x += 1.0)
         });
-        for system in [spawn, step.after("a spawn"), each, watch, once] {
+        // Jobs of every shape, with values of their own: staging columns, parts and what failures would need are kept.
+        let add = |call: &mut RustCall<'_>| {
+            call.get_mut::<A>()?.x.iter_mut().for_each(|x| *x += 1.0);
+            call.marks("A")?.mark(0);
+            Ok(())
+        };
+        let job = |job: RustJob| Job::new(job).writes::<A>().extra(|tick| (tick.number % 2, "a value"));
+        let rows = System::new("f rows").job(job(RustJob::new("rows", add)).atomic());
+        let parts = RustJob::parts("parts", move |mut parts| parts.try_for_each(|mut part| add(&mut part)));
+        let parts = System::new("g parts").job(job(parts).parts().atomic());
+        let whole = System::new("h whole").job(job(RustJob::new("whole", add)).changed::<A>().whole());
+        let away = System::new("i away").stage(Stage::Late).run(|_| |_| ()).run_in(Where::Worker);
+        let away2 = System::new("j away").stage(Stage::Late).run(|_| |_| ()).run_in(Where::Worker);
+        for system in [spawn, step.after("a spawn"), each, watch, once, rows, parts, whole, away, away2] {
             scheduler.add(system).unwrap();
         }
         (0..100).for_each(|_| _ = scheduler.run_frame(0.1, 0.0).unwrap());
         let before = ALLOCATIONS.load(SeqCst);
         let mut despawned = 0;
         for _ in 0..100 {
-            despawned += scheduler.run_frame(0.1, 0.0).unwrap().despawned;
+            let report = scheduler.run_frame(0.1, 0.0).unwrap();
+            despawned += report.despawned;
+            assert!(report.failures == 0 && report.bytes_copied > 0);
         }
-        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{mode:?}");
+        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{mode:?}, recorded: {recorded}");
         assert!(despawned > 500);
+        assert_eq!(timeline.read().iter().any(|lane| !lane.spans.is_empty()), recorded);
     }
 }
 

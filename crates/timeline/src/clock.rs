@@ -23,6 +23,7 @@ struct Origin {
 
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 
+#[inline]
 fn origin() -> &'static Origin {
     ORIGIN.get_or_init(|| {
         let has_counter = has_invariant_counter();

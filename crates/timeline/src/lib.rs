@@ -13,6 +13,9 @@
 //!   threads that share a lane by mistake lose or mix spans, no more.
 //! - A reader may read while lanes are written. It sees whole spans only.
 //!
+//! # Features
+//! - `gantt`: reads such traces again, and draws them (module `gantt`). Off by default, for it needs a JSON parser.
+//!
 //! # Not here
 //! What a lane is and which system a name stands for; the callers say so.
 //!
@@ -35,6 +38,8 @@
 
 mod chrome;
 pub mod clock;
+#[cfg(feature = "gantt")]
+pub mod gantt;
 mod names;
 mod ring;
 mod timeline;
@@ -53,16 +58,20 @@ pub enum Kind {
     Range,
     /// Merging commands and patches.
     Commit,
-    /// Idle, waiting for other lanes.
+    /// Idle: on the frame's lane waiting for other lanes, on others for work. The index is 1 if the thread slept, 0 if
+    /// it only spun.
     Wait,
     /// One frame.
     Frame,
     /// One stage of a frame.
     Stage,
+    /// The garbage collector of a lane's JavaScript agent, inside of the range whose call it interrupted.
+    Collection,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] = [Kind::System, Kind::Range, Kind::Commit, Kind::Wait, Kind::Frame, Kind::Stage];
+    const ALL: [Kind; 7] =
+        [Kind::System, Kind::Range, Kind::Commit, Kind::Wait, Kind::Frame, Kind::Stage, Kind::Collection];
 
     /// Returns the lower-case word for this kind, as it stands in a trace.
     pub fn as_str(self) -> &'static str {
@@ -73,7 +82,25 @@ impl Kind {
             Kind::Wait => "wait",
             Kind::Frame => "frame",
             Kind::Stage => "stage",
+            Kind::Collection => "gc",
         }
+    }
+
+    /// Returns the kind that [`as_str`](Kind::as_str) calls `word`.
+    pub fn from_word(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether it is there to enclose others, and says nothing of what its lane did.
+    #[cfg(feature = "gantt")]
+    fn is_enclosing(self) -> bool {
+        matches!(self, Kind::Frame | Kind::Stage)
+    }
+
+    /// Whether it is the work of a system, or of a part of one.
+    #[cfg(feature = "gantt")]
+    fn is_system(self) -> bool {
+        matches!(self, Kind::System | Kind::Range)
     }
 
     fn from_bits(bits: u8) -> Kind {

@@ -6,8 +6,10 @@
 //! head   how many spans were ever written; span n lies in slot n % slots
 //! ```
 //!
+//! The number of slots is a power of two, for a division would take a fifth of the time of recording a span.
+//!
 //! # Rules
-//! - The writer fills slot `head % slots`, then advances `head`. There is one slot more than spans are
+//! - The writer fills slot `head % slots`, then advances `head`. There is at least one slot more than spans are
 //!   promised, so that the span being written never covers one of those.
 //! - A reader copies the slots, reads `head` again and throws away the spans whose slots the writer may
 //!   have begun to overwrite meanwhile. Every word of a span is stored with `Release` and read with
@@ -23,7 +25,9 @@ use crossbeam_utils::CachePadded;
 
 use crate::{Kind, NameId, Span};
 
+/// Aligned so that none lies on two cache lines.
 #[derive(Default)]
+#[repr(align(32))]
 struct Slot([AtomicU64; 4]);
 
 pub(crate) struct Ring {
@@ -31,22 +35,31 @@ pub(crate) struct Ring {
     head: CachePadded<AtomicU64>,
     /// The first span that belongs to the current recording; what lies before was cleared.
     first: AtomicU64,
+    /// A power of two of them, more than `spans`.
     slots: Box<[Slot]>,
+    /// How many are promised.
+    spans: u64,
 }
 
 impl Ring {
     /// Makes a ring that keeps the newest `spans`. Writes every slot, so that recording takes no page
     /// faults.
     pub(crate) fn new(spans: usize) -> Ring {
-        let slots = (0..=spans).map(|_| Slot::default()).collect();
-        Ring { head: CachePadded::new(AtomicU64::new(0)), first: AtomicU64::new(0), slots }
+        let slots = (0..slots(spans)).map(|_| Slot::default()).collect();
+        Ring { head: CachePadded::new(AtomicU64::new(0)), first: AtomicU64::new(0), slots, spans: spans as u64 }
+    }
+
+    /// The slot of span number `n`.
+    #[inline]
+    fn slot(&self, n: u64) -> &Slot {
+        &self.slots[n as usize & (self.slots.len() - 1)]
     }
 
     #[inline]
     pub(crate) fn push(&self, span: Span) {
         // Relaxed: the writer reads what it wrote itself.
         let head = self.head.load(Ordering::Relaxed);
-        let Slot(words) = &self.slots[(head % self.slots.len() as u64) as usize];
+        let Slot(words) = self.slot(head);
         // Release, each: see the module's rules. They are plain stores on x86-64.
         words[0].store(span.start, Ordering::Release);
         words[1].store(span.end, Ordering::Release);
@@ -63,21 +76,25 @@ impl Ring {
 
     /// Returns the spans still held, oldest first, and how many older ones were dropped.
     pub(crate) fn read(&self) -> (Vec<Span>, u64) {
-        let slots = self.slots.len() as u64;
         // Relaxed: see `clear`.
         let first = self.first.load(Ordering::Relaxed);
         // Acquire: pairs with the Release of `head` in `push`.
         let head = self.head.load(Ordering::Acquire);
         let first = first.min(head);
-        let oldest = head.saturating_sub(slots - 1).max(first);
-        let mut spans: Vec<Span> = (oldest..head).map(|n| self.slots[(n % slots) as usize].read()).collect();
+        let oldest = head.saturating_sub(self.spans).max(first);
+        let mut spans: Vec<Span> = (oldest..head).map(|n| self.slot(n).read()).collect();
         // Relaxed: the Acquire loads of the words come before it, and with them every advance of `head`
         // that preceded a word that was read.
         let now = self.head.load(Ordering::Relaxed);
-        let whole_from = now.saturating_sub(slots - 1).clamp(oldest, head);
+        let whole_from = now.saturating_sub(self.slots.len() as u64 - 1).clamp(oldest, head);
         spans.drain(..(whole_from - oldest) as usize);
         (spans, whole_from - first)
     }
+}
+
+/// Slots of a ring that promises `spans`.
+pub(crate) const fn slots(spans: usize) -> usize {
+    (spans + 1).next_power_of_two()
 }
 
 impl Slot {

@@ -13,8 +13,8 @@ use crate::{Kind, NameId, Span, Stamp, chrome, clock};
 ///
 /// Off until [`set_enabled`](Timeline::set_enabled). Lane 0 is called `frame`, lane `n` is called
 /// `worker n`.
-#[derive(Clone)]
-pub struct Timeline(Arc<Shared>);
+#[derive(Clone, Default)]
+pub struct Timeline(Option<Arc<Shared>>);
 
 struct Shared {
     /// Relaxed everywhere: it orders nothing, the rings come through `OnceLock`.
@@ -39,46 +39,57 @@ pub struct LaneSpans {
 impl Timeline {
     /// Makes a timeline of `lanes` lanes that each keep the newest `spans_per_lane` spans.
     ///
-    /// Takes `lanes * (spans_per_lane + 1) * 32` bytes once recording is turned on, none before.
+    /// Takes 32 bytes a span once recording is turned on, none before. Room for `spans_per_lane + 1` of them is rounded up
+    /// to a power of two, so one less than such a power wastes nothing.
     pub fn new(lanes: usize, spans_per_lane: usize) -> Timeline {
-        Timeline(Arc::new(Shared {
+        Timeline(Some(Arc::new(Shared {
             enabled: AtomicBool::new(false),
             lanes,
             spans_per_lane,
             rings: OnceLock::new(),
             names: Names::default(),
-        }))
+        })))
     }
 
-    /// Makes a timeline without lanes: it never records anything.
-    pub fn off() -> Timeline {
-        Timeline::new(0, 0)
+    /// Makes a timeline without lanes, which never records anything, knows no names and takes no memory. It is the
+    /// default.
+    pub const fn off() -> Timeline {
+        Timeline(None)
     }
 
     /// Turns recording on or off. Turning it on the first time allocates the lanes' rings.
     pub fn set_enabled(&self, enabled: bool) {
+        let Some(shared) = &self.0 else { return };
         if enabled {
-            let shared = &*self.0;
             shared.rings.get_or_init(|| (0..shared.lanes).map(|_| Ring::new(shared.spans_per_lane)).collect());
         }
-        self.0.enabled.store(enabled, Ordering::Relaxed);
+        shared.enabled.store(enabled, Ordering::Relaxed);
     }
 
     /// Returns whether spans are recorded.
     #[inline]
     pub fn is_enabled(&self) -> bool {
-        self.0.enabled.load(Ordering::Relaxed)
+        self.0.as_ref().is_some_and(|shared| shared.enabled.load(Ordering::Relaxed))
     }
 
     /// Returns the number of lanes.
     pub fn lanes(&self) -> usize {
-        self.0.lanes
+        self.0.as_ref().map_or(0, |shared| shared.lanes)
+    }
+
+    #[inline]
+    fn rings(&self) -> &[Ring] {
+        self.0.as_ref().and_then(|shared| shared.rings.get()).map(|rings| &**rings).unwrap_or_default()
     }
 
     /// Returns the id of `name`, the same for equal names. Takes a lock: meant for registration, not
     /// for each span.
     pub fn name(&self, name: &str) -> NameId {
-        self.0.names.intern(name)
+        self.0.as_ref().map_or(NameId(0), |shared| shared.names.intern(name))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.as_ref().map(|shared| shared.names.all()).unwrap_or_default()
     }
 
     /// Starts a span: [`Stamp::OFF`] while recording is off, else the time.
@@ -98,22 +109,34 @@ impl Timeline {
         }
     }
 
+    /// Ends the span that `stamp` began, as [`end`](Timeline::end) does, and starts the next one at that moment: one reading
+    /// of the clock for both.
+    #[inline]
+    pub fn next(&self, lane: usize, kind: Kind, name: NameId, stamp: Stamp, rows: u32, detail: u32) -> Stamp {
+        if stamp == Stamp::OFF {
+            return self.begin();
+        }
+        let end = clock::now();
+        self.record(lane, Span { kind, name, start: stamp.0, end, rows, detail });
+        Stamp(end)
+    }
+
     /// Records a span whose times, in ticks of [`clock`], are known.
+    #[inline]
     pub fn record(&self, lane: usize, span: Span) {
-        if let Some(ring) = self.0.rings.get().and_then(|rings| rings.get(lane)) {
+        if let Some(ring) = self.rings().get(lane) {
             ring.push(span);
         }
     }
 
     /// Forgets all spans and counts of dropped ones; names stay.
     pub fn clear(&self) {
-        self.0.rings.get().into_iter().flatten().for_each(Ring::clear);
+        self.rings().iter().for_each(Ring::clear);
     }
 
     /// Returns what each lane holds. Lanes may be written meanwhile.
     pub fn read(&self) -> Vec<LaneSpans> {
-        let rings = self.0.rings.get().map(|rings| &rings[..]).unwrap_or_default();
-        rings
+        self.rings()
             .iter()
             .enumerate()
             .map(|(lane, ring)| {
@@ -125,7 +148,7 @@ impl Timeline {
 
     /// Returns the text of `name`, if this timeline gave it out.
     pub fn name_text(&self, name: NameId) -> Option<Arc<str>> {
-        self.0.names.all().get(name.0 as usize).cloned()
+        self.names().get(name.0 as usize).cloned()
     }
 
     /// Writes everything held as a Chrome trace: one JSON object that Perfetto and `chrome://tracing`
@@ -137,7 +160,7 @@ impl Timeline {
     /// # Errors
     /// What `out` returns.
     pub fn write_chrome_trace(&self, out: impl io::Write) -> io::Result<()> {
-        chrome::write(out, &self.read(), &self.0.names.all(), self.0.lanes)
+        chrome::write(out, &self.read(), &self.names(), self.lanes())
     }
 }
 
@@ -145,8 +168,8 @@ impl fmt::Debug for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeline")
             .field("enabled", &self.is_enabled())
-            .field("lanes", &self.0.lanes)
-            .field("spans_per_lane", &self.0.spans_per_lane)
+            .field("lanes", &self.lanes())
+            .field("spans_per_lane", &self.0.as_ref().map_or(0, |shared| shared.spans_per_lane))
             .finish()
     }
 }

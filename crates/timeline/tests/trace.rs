@@ -40,6 +40,29 @@ fn a_timeline_without_lanes_stays_silent() {
 }
 
 #[test]
+fn a_timeline_that_is_off_for_good_knows_nothing() {
+    let timeline = Timeline::default();
+    assert_eq!((timeline.lanes(), timeline.is_enabled(), timeline.read()), (0, false, vec![]));
+    assert_eq!(timeline.name_text(timeline.name("a")), None);
+}
+
+#[test]
+fn the_next_span_begins_where_the_last_ended() {
+    let timeline = Timeline::new(1, 8);
+    let name = timeline.name("a");
+    assert_eq!(timeline.next(0, Kind::Range, name, Stamp::OFF, 0, 0), Stamp::OFF);
+    timeline.set_enabled(true);
+    // What began while recording was off is not recorded, what comes after it is.
+    let first = timeline.next(0, Kind::Range, name, Stamp::OFF, 1, 0);
+    let second = timeline.next(0, Kind::Range, name, first, 2, 0);
+    timeline.end(0, Kind::Range, name, second, 3, 0);
+    let spans = timeline.read().remove(0).spans;
+    assert_eq!(spans.iter().map(|span| span.rows).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!((spans[0].start, spans[1].start), (first.ticks(), second.ticks()));
+    assert_eq!(spans[0].end, spans[1].start);
+}
+
+#[test]
 fn names_are_interned() {
     let timeline = Timeline::new(1, 8);
     let (a, b) = (timeline.name("a"), timeline.name("b"));

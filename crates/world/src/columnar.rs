@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use peristyle_layout::{Entity, Field, chunk::column_offset, schema::Described};
+use peristyle_layout::{Entity, Field, Scalar, chunk::column_offset, schema::Described};
 use peristyle_memory::{Bool, Element};
 
 /// Where a value's first column starts, in a chunk of `capacity` rows.
@@ -39,6 +39,26 @@ impl Base {
     }
 }
 
+/// A value's scalars in order, little-endian, nothing between.
+pub(crate) fn pack<C: Columnar>(value: C) -> Vec<u8> {
+    // A chunk of eight rows, so that every column is aligned to what its scalar asks for.
+    const ROWS: usize = 8;
+    let mut chunk = vec![0_u64; column_offset(ROWS, C::ROW_BYTES, C::COLUMNS).div_ceil(size_of::<u64>())];
+    let base = Base { ptr: chunk.as_mut_ptr().cast(), capacity: ROWS };
+    // SAFETY: the columns lie in the chunk, which nobody else knows.
+    unsafe { value.write(base, 0) };
+    let mut fields = Vec::with_capacity(C::COLUMNS);
+    C::fields("", &mut fields);
+    let (mut packed, mut columns) = (Vec::with_capacity(C::ROW_BYTES), 0);
+    for field in fields {
+        let at = base.ptr.wrapping_add(column_offset(ROWS, packed.len(), columns));
+        // SAFETY: the column's first element, which was written or is zero.
+        packed.extend_from_slice(unsafe { std::slice::from_raw_parts(at, field.scalar.size()) });
+        columns += 1;
+    }
+    packed
+}
+
 /// Asks for a cache line, where the machine can be asked.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
@@ -50,6 +70,19 @@ pub(crate) fn prefetch<T>(at: *const T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Is shown the columns of a value that lies somewhere in an `Outer`, as functions that reach one scalar of it.
+///
+/// What copies Rust values that lie side by side into columns, and back, is made of these: each pair of functions is a
+/// type of its own, so a loop over rows compiles to loads and stores.
+pub trait ColumnVisitor<Outer> {
+    /// One column, of `E`.
+    fn column<E: Element>(
+        &mut self,
+        get: impl Fn(&Outer) -> E + Send + Sync + 'static,
+        set: impl Fn(&mut Outer, E) + Send + Sync + 'static,
+    );
 }
 
 /// Names a nested field: `pos` in nothing is `pos`, `x` in `pos` is `pos_x`.
@@ -92,6 +125,14 @@ pub unsafe trait Columnar: Described + Copy + Send + Sync + 'static {
     /// Appends the columns, named below `prefix`.
     fn fields(prefix: &str, out: &mut Vec<Field>);
 
+    /// Shows `visitor` every column of a value that lies in an `Outer`, in the order of [`Columnar::fields`]. `get` and
+    /// `get_mut` lead from an `Outer` to the value.
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    );
+
     /// The columns' `rows`.
     ///
     /// # Safety
@@ -104,6 +145,19 @@ pub unsafe trait Columnar: Described + Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Columnar::slices`], and nobody else reads them either during `'a`.
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> Self::SlicesMut<'a>;
+
+    /// As [`Columnar::slices`], of columns that lie anywhere: `next` gives the first of
+    /// `rows` elements of one after the other, and is told which scalar is expected there.
+    ///
+    /// # Safety
+    /// `next` gives one column a field, in order, of `rows` elements of its scalar that nobody writes during `'a`.
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::Slices<'a>;
+
+    /// As [`Columnar::slices_at`], to write.
+    ///
+    /// # Safety
+    /// As there, and nobody else reads them either during `'a`.
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::SlicesMut<'a>;
 
     /// One row, to write in place.
     ///
@@ -148,6 +202,16 @@ macro_rules! scalar_columns {
             fn fields(prefix: &str, out: &mut Vec<Field>) {
                 out.push(Field::new(if prefix.is_empty() { "value" } else { prefix }, <$element>::SCALAR));
             }
+            fn visit<Outer: 'static>(
+                get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+                get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+                visitor: &mut impl ColumnVisitor<Outer>,
+            ) {
+                visitor.column(
+                    move |outer| <$element>::from(*get(outer)),
+                    move |outer, value: $element| *get_mut(outer) = value.into(),
+                );
+            }
             #[inline(always)]
             unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> &'a [$element] {
                 // SAFETY: the caller vouches for the rows, which hold initialised bytes of any pattern.
@@ -157,6 +221,14 @@ macro_rules! scalar_columns {
             unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> &'a mut [$element] {
                 // SAFETY: as above, and the caller vouches for exclusive access.
                 unsafe { std::slice::from_raw_parts_mut(base.element(rows.start), rows.len()) }
+            }
+            unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a [$element] {
+                // SAFETY: the caller vouches for the elements.
+                unsafe { std::slice::from_raw_parts(next(<$element>::SCALAR).cast(), rows) }
+            }
+            unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a mut [$element] {
+                // SAFETY: as above, and the caller vouches for exclusive access.
+                unsafe { std::slice::from_raw_parts_mut(next(<$element>::SCALAR).cast(), rows) }
             }
             #[inline(always)]
             unsafe fn row_mut<'a>(base: Base, row: usize) -> &'a mut $element {
@@ -196,6 +268,17 @@ unsafe impl Columnar for Option<Entity> {
     fn fields(prefix: &str, out: &mut Vec<Field>) {
         out.push(Field::entity(if prefix.is_empty() { "value" } else { prefix }));
     }
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    ) {
+        visitor.column(
+            move |outer| get(outer).map_or(0.0, Entity::to_f64),
+            // What is no handle is no entity, as in `read`.
+            move |outer, value| *get_mut(outer) = Entity::from_f64(value).ok(),
+        );
+    }
     #[inline(always)]
     unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> &'a [f64] {
         // SAFETY: the caller's duties are the same.
@@ -205,6 +288,14 @@ unsafe impl Columnar for Option<Entity> {
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> &'a mut [f64] {
         // SAFETY: the caller's duties are the same.
         unsafe { <f64 as Columnar>::slices_mut(base, rows) }
+    }
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a [f64] {
+        // SAFETY: the caller's duties are the same.
+        unsafe { <f64 as Columnar>::slices_at(next, rows) }
+    }
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> &'a mut [f64] {
+        // SAFETY: the caller's duties are the same.
+        unsafe { <f64 as Columnar>::slices_mut_at(next, rows) }
     }
     #[inline(always)]
     unsafe fn row_mut<'a>(base: Base, row: usize) -> &'a mut f64 {
@@ -246,6 +337,15 @@ unsafe impl<T: Columnar, const N: usize> Columnar for [T; N] {
         let prefix = if prefix.is_empty() { "values" } else { prefix };
         (0..N).for_each(|index| T::fields(&flattened(prefix, &index.to_string()), out));
     }
+    fn visit<Outer: 'static>(
+        get: impl Fn(&Outer) -> &Self + Copy + Send + Sync + 'static,
+        get_mut: impl Fn(&mut Outer) -> &mut Self + Copy + Send + Sync + 'static,
+        visitor: &mut impl ColumnVisitor<Outer>,
+    ) {
+        for index in 0..N {
+            T::visit(move |outer| &get(outer)[index], move |outer| &mut get_mut(outer)[index], visitor);
+        }
+    }
     #[inline(always)]
     unsafe fn slices<'a>(base: Base, rows: Range<usize>) -> Self::Slices<'a> {
         // SAFETY: the caller's duties hold for each element's columns.
@@ -255,6 +355,14 @@ unsafe impl<T: Columnar, const N: usize> Columnar for [T; N] {
     unsafe fn slices_mut<'a>(base: Base, rows: Range<usize>) -> Self::SlicesMut<'a> {
         // SAFETY: as above; the elements' columns do not overlap.
         bases::<T, N>(base).map(|base| unsafe { T::slices_mut(base, rows.clone()) })
+    }
+    unsafe fn slices_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::Slices<'a> {
+        // SAFETY: the caller's duties hold for each element's columns, which follow each other.
+        std::array::from_fn(|_| unsafe { T::slices_at(next, rows) })
+    }
+    unsafe fn slices_mut_at<'a>(next: &mut dyn FnMut(Scalar) -> *mut u8, rows: usize) -> Self::SlicesMut<'a> {
+        // SAFETY: as above.
+        std::array::from_fn(|_| unsafe { T::slices_mut_at(next, rows) })
     }
     #[inline(always)]
     unsafe fn row_mut<'a>(base: Base, row: usize) -> Self::RowMut<'a> {

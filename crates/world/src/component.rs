@@ -15,6 +15,7 @@ use peristyle_layout::{Entity, Field, layout_hash};
 use crate::{
     columnar::{Base, Columnar},
     hash::TypeMap,
+    patch::SerdeFns,
 };
 
 /// A component's number in one world. Local to that world: files and wires use name and layout hash.
@@ -240,6 +241,7 @@ pub struct ComponentInfo {
     name: Arc<str>,
     kind: Kind,
     rust_type: Option<(TypeId, &'static str)>,
+    serde: Option<SerdeFns>,
 }
 
 impl ComponentInfo {
@@ -271,6 +273,9 @@ impl ComponentInfo {
     }
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
+    }
+    pub(crate) fn serde(&self) -> Option<SerdeFns> {
+        self.serde
     }
 }
 
@@ -361,10 +366,14 @@ impl Components {
         Ok(self.push(name.into(), Kind::Columnar(fields.into()), None))
     }
 
+    pub(crate) fn set_serde(&mut self, id: ComponentId, serde: SerdeFns) {
+        self.infos[id.0 as usize].serde = Some(serde);
+    }
+
     fn push(&mut self, name: Arc<str>, kind: Kind, rust_type: Option<(TypeId, &'static str)>) -> ComponentId {
         let id = ComponentId(u32::try_from(self.infos.len()).expect("fewer than 2^32 component types"));
         self.by_name.insert(name.clone(), id);
-        self.infos.push(ComponentInfo { id, name, kind, rust_type });
+        self.infos.push(ComponentInfo { id, name, kind, rust_type, serde: None });
         id
     }
 

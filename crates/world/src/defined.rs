@@ -8,9 +8,32 @@ use peristyle_memory::Element;
 
 use crate::{
     component::ComponentId,
+    entities::Place,
     error::WorldError,
-    world::{Located, Spawned, World},
+    put::Addition,
+    world::{BundleInfo, Located, Spawned, World},
 };
+
+/// A component whose columns are zero.
+struct Zeroed(ComponentId);
+
+// SAFETY: the component's columns are all that a columnar component has.
+unsafe impl Addition for Zeroed {
+    fn number(&self) -> u32 {
+        // Bundles are numbered from below, single components from above.
+        !self.0.0
+    }
+    fn components<'w>(&'w self, _: &'w [BundleInfo]) -> &'w [ComponentId] {
+        std::slice::from_ref(&self.0)
+    }
+    unsafe fn write(self, world: &World, place: Place) {
+        let (chunk, row) = (world.tables.chunk(place.chunk), place.row as usize);
+        let table = world.tables.table(chunk.table);
+        let column = table.column(self.0).expect("the table has the component");
+        // SAFETY: the caller's duty.
+        unsafe { table.zero(chunk, column, row..row + 1) };
+    }
+}
 
 impl World {
     /// Spawns `count` entities with the given components, whose columns are zero.
@@ -57,26 +80,10 @@ impl World {
     /// If the component is opaque.
     pub fn insert_id(&mut self, entity: Entity, component: ComponentId) -> Result<(), WorldError> {
         self.assert_columnar(component);
-        let from = self.entities.place(entity)?;
-        let from_table = self.tables.chunk(from.chunk).table;
-        if self.tables.table(from_table).column(component).is_some() {
+        if self.find(entity, component).is_some() {
             return Ok(());
         }
-        let known = &self.components;
-        // Bundles are numbered from below, single components from above.
-        let to_table = self.tables.with(from_table, !component.0, &[component], |id| known.info(id).clone());
-        if !self.tables.has_room(to_table) {
-            self.tables.reserve(to_table, 1)?;
-        }
-        let place = self.move_to(entity, from, to_table);
-        let (table, row) = (self.tables.table(to_table), place.row as usize);
-        let column = table.column(component).expect("the table was found by it");
-        // SAFETY: the row is in use, and `self` is borrowed mutably.
-        unsafe { table.zero(self.tables.chunk(place.chunk), column, row..row + 1) };
-        if self.is_observed(to_table) {
-            self.notify_added(&[component], entity);
-        }
-        self.flush_observers()
+        self.put(entity, Zeroed(component))
     }
 
     /// Takes a component from an entity.

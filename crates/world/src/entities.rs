@@ -147,6 +147,12 @@ impl Entities {
         }
     }
 
+    /// Where the row of a living index is.
+    #[inline]
+    pub(crate) fn place_at(&self, index: u32) -> Place {
+        self.slots[index as usize].place()
+    }
+
     /// The handle of a living index.
     #[inline]
     pub(crate) fn handle(&self, index: u32) -> Entity {

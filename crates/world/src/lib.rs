@@ -26,7 +26,9 @@ mod hash;
 mod hierarchy;
 mod observers;
 mod opaque;
+mod patch;
 mod prefab;
+mod put;
 mod query;
 mod removed;
 mod resources;
@@ -36,7 +38,7 @@ mod track;
 mod world;
 
 pub use bundle::{Bundle, ColumnarBundle};
-pub use columnar::{Base, Columnar, flattened};
+pub use columnar::{Base, ColumnVisitor, Columnar, flattened};
 pub use commands::{CommandBuffer, Merged};
 pub use component::{
     Columns, Component, ComponentId, ComponentInfo, Components, DefineError, Kind, Opaque, OpaqueType, RowMutOf, RowOf,
@@ -46,9 +48,12 @@ pub use copy_out::{ColumnReader, ColumnSlice, RemovalsOf, RowRef};
 pub use error::WorldError;
 pub use hierarchy::{Children, Parent};
 pub use observers::Observer;
+pub use patch::{
+    PatchError, PatchJsonError, PatchReport, PatchValue, REFUSALS_KEPT, Refused, Undo, UndoGap, Undone, WorldPatch,
+};
 pub use peristyle_derive::{Columnar, Component};
 pub use peristyle_layout::{
-    Entity, Field, Scalar,
+    Entity, Field, PatchBuffer, PatchBytes, PatchDecodeError, PatchKind, PatchRecord, Scalar,
     schema::{self, Described},
 };
 pub use peristyle_memory::{Bool, Element, Memory, OutOfMemory, RegionError};

@@ -86,6 +86,20 @@ impl<'w> SharedWorld<'w> {
         chunk.at(self.0).chunk.eids().wrapping_add(row)
     }
 
+    /// Writes the handles of a chunk's entities to `out`, row by row, as the integers that entity-valued columns hold.
+    ///
+    /// # Panics
+    /// If `out` is not as long as the chunk has rows.
+    pub fn copy_handles(self, chunk: ChunkRef, out: &mut [f64]) {
+        assert_eq!(out.len(), chunk.rows(), "one handle a row");
+        let eids = chunk.at(self.0).chunk.eids();
+        for (row, out) in out.iter_mut().enumerate() {
+            // SAFETY: the row is in use, and entity indices are written through `&mut World` only.
+            let index = unsafe { eids.add(row).read() };
+            *out = self.0.entities.handle(index).to_f64();
+        }
+    }
+
     /// The live bits of a component in a chunk, from `row`, a multiple of 64, on.
     pub fn live_bits(self, chunk: ChunkRef, component: ComponentId, row: usize) -> Option<*mut u64> {
         let At { table, chunk } = chunk.at(self.0);

@@ -10,6 +10,8 @@
 //! - Structure changes only through `&mut`; columns are reached through raw pointers, and who makes a reference names the
 //!   lease or the `&mut World` that makes it exclusive.
 
+mod bulk;
+
 use std::{
     collections::HashMap,
     ops::Range,
@@ -33,6 +35,8 @@ use crate::{
     track::{Consumer, Event, Subscription, Track},
 };
 
+pub(crate) use bulk::Scratch;
+
 /// A table's number in one world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TableId(pub(crate) u32);
@@ -43,6 +47,11 @@ pub(crate) struct FieldColumn {
     pub(crate) row_bytes_before: usize,
     pub(crate) columns_before: usize,
     pub(crate) scalar: Scalar,
+}
+
+impl FieldColumn {
+    /// The entity index.
+    const INDEX: FieldColumn = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
 }
 
 /// Where a component is in a table's chunks.
@@ -169,8 +178,12 @@ impl Table {
             is_tracked: false,
             locations: locations.into(),
             by_size: [1, 2, 4, 8].map(|size| {
-                let index = FieldColumn { row_bytes_before: 0, columns_before: 0, scalar: Scalar::U32 };
-                fields.iter().chain([&index]).filter(|field| field.scalar.size() == size).copied().collect()
+                fields
+                    .iter()
+                    .chain([&FieldColumn::INDEX])
+                    .filter(|field| field.scalar.size() == size)
+                    .copied()
+                    .collect()
             }),
             full_offsets: OnceLock::new(),
             fields: fields.into(),
@@ -196,6 +209,16 @@ impl Table {
         match self.columns.get(component.0 as usize) {
             Some(&column) if column != u16::MAX => Some(column as usize),
             _ => None,
+        }
+    }
+
+    /// Whether removing a row, or one of its components, drops values of Rust types.
+    pub(crate) fn drops(&self, column: Option<usize>) -> bool {
+        let drops = |index: u32| self.opaque[index as usize].drop.is_some();
+        match column.map(|column| self.locations[column]) {
+            Some(Location::Columnar { .. }) => false,
+            Some(Location::Opaque(index)) => drops(index),
+            None => (0..self.opaque.len() as u32).any(drops),
         }
     }
 

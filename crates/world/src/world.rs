@@ -19,6 +19,8 @@ use crate::{
     error::WorldError,
     hash::TypeMap,
     observers::Observers,
+    patch::Patcher,
+    put::Addition,
     removed::RemovedLogs,
     resources::{ColumnResource, ResourceId, Resources},
     table::{Chunk, TableId, Tables},
@@ -48,7 +50,7 @@ pub struct World {
     pub(crate) removed: RemovedLogs,
     pub(crate) components: Components,
     pub(crate) resources: Resources,
-    bundles: Vec<BundleInfo>,
+    pub(crate) bundles: Vec<BundleInfo>,
     bundle_of: TypeMap<u32>,
     /// The bundle that was asked for last, and its number.
     bundle_last: Option<(TypeId, u32)>,
@@ -58,6 +60,8 @@ pub struct World {
     pub(crate) id: u64,
     /// Entities that are to go, kept for its storage.
     doomed: Vec<Entity>,
+    /// What patches are applied with, kept for its storage.
+    pub(crate) patcher: Patcher,
     consumers: u32,
     tick: u64,
     in_tick: bool,
@@ -65,7 +69,7 @@ pub struct World {
 }
 
 /// Where a bundle's components go.
-struct BundleInfo {
+pub(crate) struct BundleInfo {
     /// In declared order.
     components: Box<[ComponentId]>,
     /// The table of exactly these components.
@@ -135,6 +139,7 @@ impl World {
             children: None,
             id: WORLDS.fetch_add(1, Relaxed),
             doomed: Vec::new(),
+            patcher: Patcher::default(),
             consumers: 0,
             tick: 0,
             in_tick: false,
@@ -493,7 +498,7 @@ impl World {
 
     /// Removes a row, and says where the row that filled the hole is now.
     #[inline]
-    fn remove_row(&mut self, place: Place, drop_values: bool) {
+    pub(crate) fn remove_row(&mut self, place: Place, drop_values: bool) {
         if let Some(moved) = self.tables.remove_row(place.chunk, place.row as usize, drop_values) {
             self.entities.moved(moved, place);
         }
@@ -624,46 +629,20 @@ impl World {
     /// # Errors
     /// [`WorldError::Stale`], [`WorldError::OutOfMemory`].
     pub fn insert<B: Bundle>(&mut self, entity: Entity, bundle: B) -> Result<(), WorldError> {
-        let from = self.entities.place(entity)?;
+        // A bundle's components are registered even if nobody gets them.
         let number = self.bundle::<B>();
-        let from_table = self.tables.chunk(from.chunk).table;
-        let (known, added) = (&self.components, &self.bundles[number as usize].components);
-        let to_table = self.tables.with(from_table, number, added, |id| known.info(id).clone());
-        if from_table != to_table && !self.tables.has_room(to_table) {
-            self.tables.reserve(to_table, 1)?;
-        }
-        // Values that are replaced go first, so that every value is written to a free place.
-        let (chunk, table) = (self.tables.chunk(from.chunk), self.tables.table(from_table));
-        let replaced = added.iter().filter_map(|component| table.column(*component));
-        for column in replaced {
-            // SAFETY: the row is in use, and the value is written again below.
-            unsafe { self.tables.drop_value(chunk, column, from.row as usize) };
-            table.mark_row(column, chunk.position, from.row as usize, None);
-        }
-        let place = if from_table == to_table { from } else { self.move_to(entity, from, to_table) };
-        self.with_bases::<B, _>(place.chunk, number, |bases| {
-            // SAFETY: the row is in use, and its values of these components were dropped or never were.
-            unsafe { bundle.write(bases, place.row as usize) };
-        });
-        if from_table != to_table && self.is_observed(to_table) {
-            let had = self.tables.table(from_table);
-            let components = self.bundles[number as usize].components.iter().copied();
-            let added: Vec<_> = components.filter(|id| had.column(*id).is_none()).collect();
-            self.notify_added(&added, entity);
-            self.flush_observers()?;
-        }
-        Ok(())
+        self.put(entity, BundleAddition { number, bundle })
     }
 
     /// Moves an entity's row to another table, which has room. Values of components that only the old table has are gone
     /// already, those of components that only the new table has are the caller's to write.
     #[inline]
-    pub(crate) fn move_to(&mut self, entity: Entity, from: Place, to_table: TableId) -> Place {
+    pub(crate) fn move_to(&mut self, index: u32, from: Place, to_table: TableId) -> Place {
         let (chunk, row) = self.tables.push_row(to_table);
         let place = Place { chunk, row: row as u32 };
         self.tables.move_row((from.chunk, from.row as usize), (chunk, row));
         self.remove_row(from, false);
-        self.entities.moved(entity.index(), place);
+        self.entities.moved(index, place);
         place
     }
 
@@ -699,7 +678,7 @@ impl World {
         self.removed.push(component, entity);
         // SAFETY: the row is in use and removed below; its other values move first.
         unsafe { self.tables.drop_value(self.tables.chunk(from.chunk), column, from.row as usize) };
-        self.move_to(entity, from, to_table);
+        self.move_to(entity.index(), from, to_table);
         self.flush_observers()
     }
 
@@ -817,6 +796,31 @@ impl World {
     /// Says that systems ran, up to run `sequence`.
     pub fn set_sequence(&mut self, sequence: u64) {
         self.sequence = self.sequence.max(sequence);
+    }
+}
+
+/// A bundle for one entity.
+struct BundleAddition<B> {
+    number: u32,
+    bundle: B,
+}
+
+// SAFETY: a bundle's components are those that it declared, and it writes those.
+unsafe impl<B: Bundle> Addition for BundleAddition<B> {
+    #[inline]
+    fn number(&self) -> u32 {
+        self.number
+    }
+    #[inline]
+    fn components<'w>(&'w self, bundles: &'w [BundleInfo]) -> &'w [ComponentId] {
+        &bundles[self.number as usize].components
+    }
+    #[inline]
+    unsafe fn write(self, world: &World, place: Place) {
+        world.with_bases::<B, _>(place.chunk, self.number, |bases| {
+            // SAFETY: the caller's duties.
+            unsafe { self.bundle.write(bases, place.row as usize) };
+        });
     }
 }
 

@@ -5,8 +5,29 @@ mod common;
 use std::collections::HashSet;
 
 use common::*;
-use peristyle_world::{Entity, WorldError};
+use peristyle_world::{Entity, Query, SharedWorld, WorldError};
 use proptest::prelude::*;
+
+#[test]
+fn handles_of_a_chunk_are_copied_row_by_row() {
+    let mut world = world();
+    let first: Vec<_> = world.spawn_batch((0..20_000).map(pos)).unwrap().iter().collect();
+    world.despawn_batch(first[..500].iter().copied()).unwrap();
+    world.begin_tick().unwrap();
+    // Some of these have indices whose generation is not the first.
+    world.spawn_batch((0..1_000).map(pos)).unwrap();
+    let mut query: Query<&Pos> = world.query();
+    query.state_mut().refresh(&world);
+    let (mut handles, mut rows) = (vec![0.0; world.len()], 0);
+    for chunk in query.state().chunks(&world) {
+        SharedWorld::new(&world).copy_handles(chunk, &mut handles[rows..rows + chunk.rows()]);
+        rows += chunk.rows();
+    }
+    let copied: Vec<_> = handles.into_iter().map(|handle| Entity::from_f64(handle).unwrap()).collect();
+    let mut entities = world.query::<Entity>();
+    assert_eq!(copied, entities.iter(&world).collect::<Vec<_>>());
+    assert!(copied.iter().any(|entity| entity.generation() > 1));
+}
 
 #[test]
 fn a_stale_handle_is_an_error_everywhere() {

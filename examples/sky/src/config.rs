@@ -32,6 +32,9 @@ pub struct SkyConfig {
     pub trace: Option<PathBuf>,
     /// The most that the world's memory may grow to; `None` for the memory's own default.
     pub memory_bytes_max: Option<u64>,
+    /// Whether the job is checked for purity, which takes several times as long. Findings go to
+    /// [`Hooks::impure`](crate::Hooks::impure).
+    pub check: bool,
 }
 
 /// When a run ends.
@@ -136,6 +139,7 @@ impl SkyConfig {
             job: JobKind::Ts,
             trace: None,
             memory_bytes_max: None,
+            check: false,
         }
     }
 

@@ -37,6 +37,7 @@ pub use config::{
 };
 pub use data::{AIRPORTS_FILE, DataError, DataFiles, FLIGHTS_FILE, VEGA_DATASETS_DIR};
 pub use day::{DAY_SECONDS, TICK_SECONDS_MAX, TICKS_PER_SECOND, fold};
+pub use peristyle_schedule::CheckReport;
 pub use report::{Meter, Report, TickMs, TickSample, peak_resident_bytes};
 pub use route::{
     AirportColumns, FlightColumns, Place, PositionColumns, Route, RouteColumns, flying_elapsed, flying_total, place,

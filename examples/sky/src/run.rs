@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Spans kept for each lane: some four seconds of the peak on two lanes, and 8 MiB.
-const SPANS_PER_LANE: usize = 1 << 18;
+const SPANS_PER_LANE: usize = (1 << 18) - 1;
 /// Reports and warnings come at most once in this time.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -83,6 +83,9 @@ impl<'a> Run<'a> {
             let began = Instant::now();
             let frame = self.simulation.tick(self.meter.ticks() + 1)?;
             self.record(&frame, began.elapsed());
+            if frame.findings > 0 {
+                self.simulation.take_check_reports().iter().for_each(|found| hooks.impure(found));
+            }
             if frame.failures > 0 {
                 self.warn(hooks);
             }

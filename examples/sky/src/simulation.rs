@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use peristyle_agents::{Cluster, JsJob};
 use peristyle_memory::Memory;
-use peristyle_schedule::{FrameReport, Job, JobFailure, Options, Scheduler, System};
+use peristyle_schedule::{CheckReport, FrameReport, Job, JobFailure, Options, Scheduler, System};
 use peristyle_timeline::Timeline;
 use peristyle_world::{Component, World, WorldError};
 
@@ -19,6 +19,9 @@ use crate::{
     sky::{Loaded, SkyError},
     timetable::{airborne_at, departures},
 };
+
+/// Where checks begin to choose borders: any number, the same for every run.
+const CHECK_SEED: u64 = 2001;
 
 /// What a flight is.
 #[derive(Debug, Clone, Copy, PartialEq, Component)]
@@ -143,6 +146,7 @@ impl Simulation {
 
         let options = Options { timeline, ..Options::default() };
         let options = Options { workers: config.workers.unwrap_or(options.workers), ..options };
+        let options = Options { checks: if config.check { Some(CHECK_SEED) } else { options.checks }, ..options };
         let mut scheduler = Scheduler::new(world, options)?;
         scheduler.add(depart(config.tick_seconds()))?;
         scheduler.add(fly(job).after("depart"))?;
@@ -204,6 +208,11 @@ impl Simulation {
     pub fn lanes(&self) -> usize {
         let pool = self.scheduler.pool();
         1 + (1..pool.lanes()).filter(|lane| pool.ranges_run(*lane) > 0).count()
+    }
+
+    /// What checks of the job found since the last call.
+    pub fn take_check_reports(&mut self) -> Vec<CheckReport> {
+        self.scheduler.take_check_reports()
     }
 
     /// Failures of the job since the last call.

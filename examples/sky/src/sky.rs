@@ -10,7 +10,7 @@ use std::{
 };
 
 use peristyle_agents::AgentError;
-use peristyle_schedule::ScheduleError;
+use peristyle_schedule::{CheckReport, ScheduleError};
 use peristyle_world::{RegionError, WorldError};
 
 use crate::{
@@ -47,6 +47,11 @@ pub trait Hooks {
     /// Where the run stands; called once a second unless it is headless.
     fn report(&mut self, report: &Report) {
         let _ = report;
+    }
+
+    /// A check of the job found something, for the first time.
+    fn impure(&mut self, found: &CheckReport) {
+        self.warn(&found.to_string());
     }
 
     /// Something that the run goes on in spite of, such as a job that throws.

@@ -164,6 +164,8 @@ fn live(life: Life) -> Exit {
 unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
     // SAFETY: as the caller answers.
     unsafe {
+        // Hosts compile kernels well at once; what scripts compile may be large, and is to start soon.
+        (*ja::ContextOptionsRef(raw)).set_wasmBaseline_(true);
         ja::JS_SetGCCallback(raw, Some(collected), ptr::null_mut());
         ja::JS_AddInterruptCallback(raw, Some(interrupted));
         ja::SetPromiseRejectionTrackerCallback(raw, Some(rejected), ptr::null_mut());

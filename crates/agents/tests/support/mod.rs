@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use peristyle_agents::{AgentError, Cluster, JsJob};
 use peristyle_jobs::{
     Access, ComponentShape, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent,
-    Pool, ResourceShape,
+    PatchShape, PatchSink, Pool, ResourceShape,
 };
-use peristyle_layout::{Entity, Field, Scalar};
+use peristyle_layout::{Entity, Field, PatchBuffer, Scalar};
 
 /// A directory of job files, removed in the end.
 pub struct Files(PathBuf);
@@ -126,6 +126,8 @@ pub struct World {
     pub dt: f64,
     pub time: f64,
     pub extra: Option<(String, u64)>,
+    /// What calls that succeeded gave.
+    pub patches: PatchBuffer,
     lent: (Vec<Lent>, Vec<Option<Lent>>, Vec<Lent>),
 }
 
@@ -147,6 +149,7 @@ impl World {
             dt: 0.5,
             time: 2.0,
             extra: None,
+            patches: PatchBuffer::new(),
             lent: Default::default(),
         }
     }
@@ -173,16 +176,78 @@ impl World {
         self
     }
 
+    pub fn patches(mut self, id: u32, name: &str, fields: &[Field], opaque: bool) -> World {
+        self.shape.patches.push(PatchShape { id, name: name.into(), fields: fields.to_vec(), opaque });
+        self
+    }
+
     pub fn with_extra(mut self, json: &str) -> World {
         self.extra = Some((json.into(), 1));
         self
     }
 
-    pub fn run(&mut self, lane: &mut Lane, job: &JsJob) -> Result<(), JobError> {
+    pub fn run(&mut self, lane: &mut Lane, job: &dyn JobRunner) -> Result<(), JobError> {
         self.run_rows(lane, job, 0, self.rows)
     }
 
-    pub fn run_rows(&mut self, lane: &mut Lane, job: &JsJob, first: usize, rows: usize) -> Result<(), JobError> {
+    /// Runs one call for all rows, in parts that begin at these rows.
+    pub fn run_parts(&mut self, lane: &mut Lane, job: &JsJob, firsts: &[usize]) -> Result<(), JobError> {
+        struct Part {
+            rows: usize,
+            eids: Lent,
+            columns: Vec<Lent>,
+            changed: Vec<Option<Lent>>,
+            despawn: Option<Lent>,
+        }
+        let ends = firsts.iter().skip(1).copied().chain([self.rows]);
+        let mut parts = Vec::new();
+        for (&first, end) in firsts.iter().zip(ends) {
+            assert_eq!(first % 64, 0);
+            let rows = end - first;
+            let bits = |column: &mut Column| column.part(first / 8, rows.div_ceil(64) * 8);
+            parts.push(Part {
+                rows,
+                eids: self.eids.part(first, rows),
+                columns: self.columns.iter_mut().map(|column| column.part(first, rows)).collect(),
+                changed: self.changed.iter_mut().map(|column| column.as_mut().map(bits)).collect(),
+                despawn: self.despawn.as_mut().map(bits),
+            });
+        }
+        let resources: Vec<Lent> = self.resources.iter_mut().map(Column::lend).collect();
+        let calls: Vec<JobCall<'_>> = parts
+            .iter()
+            .map(|part| {
+                // SAFETY: all of it belongs to this world, which is borrowed until the call returned; parts are different
+                // rows.
+                unsafe {
+                    JobCall::lease(JobCallParts {
+                        shape: &self.shape,
+                        memory: None,
+                        patches: None,
+                        rows: part.rows as u32,
+                        eids: part.eids,
+                        entities: &Plain,
+                        columns: &part.columns,
+                        changed: &part.changed,
+                        despawn: part.despawn,
+                        resources: &resources,
+                        dt: self.dt,
+                        time: self.time,
+                        extra: self.extra.as_ref().map(|(json, version)| Extra { json, version: *version }),
+                    })
+                }
+            })
+            .collect();
+        job.run_parts(lane, &calls)
+    }
+
+    pub fn run_rows(
+        &mut self,
+        lane: &mut Lane,
+        job: &dyn JobRunner,
+        first: usize,
+        rows: usize,
+    ) -> Result<(), JobError> {
         assert_eq!(first % 64, 0);
         let (columns, changed, resources) = &mut self.lent;
         columns.clear();
@@ -192,10 +257,12 @@ impl World {
         changed.extend(self.changed.iter_mut().map(|column| column.as_mut().map(bits)));
         resources.clear();
         resources.extend(self.resources.iter_mut().map(Column::lend));
+        let sink = PatchSink::default();
         // SAFETY: all of it belongs to this world, which is borrowed until the call returned.
         let call = unsafe {
             JobCall::lease(JobCallParts {
                 shape: &self.shape,
+                memory: None,
                 rows: rows as u32,
                 eids: self.eids.part(first, rows),
                 entities: &Plain,
@@ -206,9 +273,14 @@ impl World {
                 dt: self.dt,
                 time: self.time,
                 extra: self.extra.as_ref().map(|(json, version)| Extra { json, version: *version }),
+                patches: Some(&sink),
             })
         };
-        job.run(lane, &call)
+        let result = job.run(lane, &call);
+        if result.is_ok() {
+            self.patches.append(sink.into_records().bytes()).unwrap();
+        }
+        result
     }
 }
 

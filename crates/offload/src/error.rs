@@ -1,0 +1,87 @@
+//! Why a snapshot cannot be declared, taken or sent.
+
+use peristyle_layout::INDEX_MAX;
+
+use crate::ferry::FerryError;
+
+/// Why what a job declared makes no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Two components have the same name.
+    #[error("two components are named `{0}`: describe one of them under another name")]
+    DuplicateName(String),
+    /// Two columns of a component have the same name.
+    #[error("component `{component}` has two columns named `{column}`")]
+    DuplicateColumn {
+        /// The component.
+        component: String,
+        /// The column.
+        column: String,
+    },
+    /// A name that scripts could not use.
+    #[error("component `{component}`: `{column}` is no name for a column (letters, digits and _ , no digit first)")]
+    ColumnName {
+        /// The component.
+        component: String,
+        /// The column.
+        column: String,
+    },
+}
+
+/// Why a snapshot could not be taken. It is empty then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The buffers could not be had.
+    #[error("no memory for a snapshot of {rows} rows ({bytes} bytes)")]
+    OutOfMemory {
+        /// Rows of the source.
+        rows: usize,
+        /// Bytes asked for.
+        bytes: usize,
+    },
+    /// A source has more rows than a snapshot counts.
+    #[error("a source of {0} rows: a snapshot has fewer than 2^32")]
+    TooManyRows(usize),
+    /// An entity's index has no place in a handle.
+    #[error("entity index {index} at row {row}: jobs know indices up to {INDEX_MAX}")]
+    Index {
+        /// The index.
+        index: u32,
+        /// Its row.
+        row: usize,
+    },
+}
+
+/// Why a frame of an offloaded system failed. The world is as it was, but for what the error says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OffloadError {
+    /// The snapshot could not be taken.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// What was declared makes no snapshot.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The snapshot did not come back.
+    #[error(transparent)]
+    Ferry(#[from] FerryError),
+    /// A worker thread could not be started.
+    #[error("cannot start a worker thread: {0}")]
+    Threads(#[from] std::io::Error),
+    /// `extra` could not be serialised.
+    #[error("job `{job}`: `extra` cannot be serialised: {error}")]
+    Extra {
+        /// The job.
+        job: String,
+        /// Why.
+        error: serde_json::Error,
+    },
+    /// In place was asked for, of a world that has to be copied.
+    #[error("job `{0}`: this world cannot be worked on in place")]
+    NotInPlace(String),
+    /// A snapshot is away already.
+    #[error("job `{0}`: its snapshot has not come back yet")]
+    Away(String),
+}

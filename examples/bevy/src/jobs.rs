@@ -1,0 +1,63 @@
+//! The jobs. Anything that runs jobs can stand here: these are Rust functions; a JavaScript module takes the place of one
+//! where `drift` is made, and the line that registers it stays as it is.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use peristyle_bevy::{Report, RustJob};
+use peristyle_jobs::JobRunner;
+
+use crate::SHORE;
+
+/// Moves the boats that are under way, and marks them.
+///
+/// A runner of another language is made and returned here instead.
+pub fn drift() -> impl JobRunner {
+    RustJob::new("drift", |rows| {
+        let (vx, vy) = (rows.read::<f32>("Velocity", "x")?, rows.read::<f32>("Velocity", "y")?);
+        let (x, y) = (rows.write::<f32>("Position", "x")?, rows.write::<f32>("Position", "y")?);
+        let dt = rows.dt() as f32;
+        for row in 0..rows.len() {
+            if vx[row] != 0.0 || vy[row] != 0.0 {
+                x[row] += vx[row] * dt;
+                y[row] += vy[row] * dt;
+                rows.mark("Position", row)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Wears the hulls of boats that are under way; their names are not its business.
+pub fn wear() -> impl JobRunner {
+    RustJob::new("wear", |rows| {
+        let (vx, wear) = (rows.read::<f32>("Velocity", "x")?, rows.write::<f32>("Hull", "wear")?);
+        let dt = rows.dt() as f32;
+        for row in (0..rows.len()).filter(|row| vx[*row] != 0.0) {
+            wear[row] += vx[row].abs() * dt;
+            rows.mark("Hull", row)?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes away the boats that left the lake.
+pub fn sink() -> impl JobRunner {
+    RustJob::new("sink", |rows| {
+        let x = rows.read::<f32>("Position", "x")?;
+        (0..rows.len()).filter(|row| x[*row].abs() > SHORE).try_for_each(|row| rows.despawn(row))
+    })
+}
+
+/// Prints what a system did in its first frames.
+pub fn tell(name: &'static str) -> impl Fn(&Report<'_>) + Send + Sync {
+    let frames = AtomicU32::new(0);
+    move |report| {
+        if frames.fetch_add(1, Relaxed) < 3 {
+            let (rows, calls) = (report.rows, report.run.ranges);
+            println!("{name}: {rows} rows, {}, in {calls} calls; {} committed", report.way, report.commit.written());
+        }
+        for failure in &report.run.failures {
+            eprintln!("{name}: rows {:?} failed: {}", failure.rows, failure.error);
+        }
+    }
+}

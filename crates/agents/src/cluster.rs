@@ -44,7 +44,7 @@ impl Default for Limits {
 /// A handle; clones are the same cluster. Agents keep what they need of it alive, so handles, lanes and jobs may be
 /// dropped in any order.
 #[derive(Clone)]
-pub struct Cluster(Arc<Handle>);
+pub struct Cluster(pub(crate) Arc<Handle>);
 
 impl Cluster {
     /// A cluster with the default [`Limits`]. Starts the engine if nothing else of this process has.

@@ -128,8 +128,9 @@ impl Drop for Parent {
 
 /// Sets what the engine keeps per process or in the parent.
 ///
-/// Spectre mitigations are turned off: a job is code that the host's user chose, has no clock and no shared memory to
-/// measure with, and sits in the address space of the host anyway. They cost a masked index per column access.
+/// Spectre mitigations are turned off: scripts are code that the host's user chose and sit in the address space of the host
+/// anyway; jobs have no clock and no shared memory to measure with, spawned agents have both. They cost a masked index per
+/// column access.
 fn set_up(parent: &mut Runtime) {
     use JSJitCompilerOption::*;
     let cx = parent.cx();

@@ -78,18 +78,61 @@
 //! `Atomics`, without what waits, are there in shared jobs only. The time zone and the locale of the host show through `Date` and `Intl`; state that a module keeps between
 //! calls is its agent's own, and which calls an agent sees is not defined: neither is kept from a job, both should be.
 //!
+//! # Spawned agents
+//!
+//! [`Cluster::spawn`] starts an agent on a thread of its own, with an event loop: one task at a time, microtasks after each.
+//!
+//! ```
+//! use peristyle_agents::{AgentOptions, Cluster, Code, Exit};
+//!
+//! let cluster = Cluster::new()?;
+//! let code = Code::source("adder.ts", "
+//!     export async function add(a: number, b: number) { return a + b; }
+//!     onmessage = ({ data }) => postMessage(`got ${data}`);
+//! ");
+//! let agent = cluster.spawn(code, AgentOptions::default())?;
+//! assert_eq!(agent.call::<f64>("add", &(1, 2)).wait()?, 3.0);
+//! agent.post("a message")?;
+//! assert_eq!(agent.receive().wait()?.get::<String>()?, "got a message");
+//! assert_eq!(agent.join().wait(), Exit::Finished);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It has all of ECMAScript, clocks, randomness and shared memory included, `WebAssembly`, and from the web:
+//! `postMessage` and its events, `MessageChannel`, `MessagePort`, `Worker` (modules, nested; named as an import of the main
+//! module would be), `structuredClone`, timers, `queueMicrotask`, `performance.now`, `console`, `reportError`, `close`,
+//! `EventTarget` and its events, `DOMException` and `navigator.hardwareConcurrency`. A [`Port`] is Rust's end of a
+//! `MessagePort`. Values cross between Rust and scripts by serde:
+//!
+//! | Rust | JavaScript |
+//! |---|---|
+//! | `()`, `None` | `null`; `undefined` too, from there |
+//! | `bool`, strings, `char` | boolean, string |
+//! | floats, safe integers | number |
+//! | other integers of 64 bits | BigInt |
+//! | bytes | `Uint8Array`; any view or buffer, from there |
+//! | sequences, tuples | array; a `Set` too, from there |
+//! | structs, maps with string keys | object |
+//! | other maps | `Map` |
+//! | enums | as `serde_json` has them |
+//!
+//! Functions, symbols, proxies and cycles cannot cross to Rust: that is a `DataCloneError` in the script.
+//!
+//! An agent ends when nothing is left to do, by `close()`, when its main module fails, and by [`AgentHandle::terminate`].
+//! A listening port keeps it while its other end is open; its handle does until it is joined, finished or dropped.
+//!
 //! # Limits
 //! Recursion ends in a catchable `InternalError` before the thread's stack does. [`Cluster::interrupt_all`] stops what
 //! runs; [`Limits`] stop a call that outgrows its heap or its time. What was stopped cannot catch it, and its agent goes on.
 //!
 //! # Rules
 //! - This is the only crate that names the engine; no type of it is public.
-//! - A call allocates nothing on the Rust heap once its job is bound in its agent.
+//! - A job's call allocates nothing on the Rust heap once its job is bound in its agent.
 //! - Where its lane records spans, an agent's collections are among them, also slice by slice.
 //! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
 //!
 //! # Not here
-//! Worlds, scheduling, message ports and event loops. Sharing compiled kernels between agents: each compiles its own, which
+//! Worlds and scheduling; `BroadcastChannel`, `URL`, `TextEncoder`, `AbortController` and Node's modules in spawned agents. Sharing compiled kernels between agents: each compiles its own, which
 //! for what a kernel is takes some milliseconds at most.
 #![warn(missing_docs)]
 
@@ -108,9 +151,14 @@ mod memory;
 mod modules;
 mod patches;
 mod source;
+mod spawned;
 
 pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
+pub use spawned::{
+    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
+    Receive, ReceiveError, Thrown, ValueError,
+};

@@ -142,7 +142,7 @@ fn too_long(bytes: u64) -> String {
 }
 
 /// Makes a source of a text: its kind follows from the path's extension.
-fn prepare(path: &Path, mut text: String) -> Result<Source, AgentError> {
+pub(crate) fn prepare(path: &Path, mut text: String) -> Result<Source, AgentError> {
     // A file may have grown since its size was read, and a text need not come from one.
     if text.len() as u64 > SOURCE_BYTES_MAX {
         return Err(unreadable(path, too_long(text.len() as u64)));

@@ -1,0 +1,458 @@
+//! A spawned agent's realm: what its thread keeps of the engine, and the tools that `web.js` gives to Rust.
+//!
+//! Natives and hooks find the realm by a thread-local, which is set while the agent lives. The context's private pointer
+//! stays null, which tells the hooks of jobs (`crate::agent`) that no job's agent runs here.
+//!
+//! # Rules
+//! - Everything of the engine that Rust keeps lies in [`Realm`], which is traced.
+//! - No `RefCell` of it is borrowed while the engine may collect: tracing borrows them.
+//! - A native never unwinds into the engine.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::Arc;
+
+use mozjs::context::{JSContext, RawJSContext};
+use mozjs::gc::{Handle, HandleValue, RootedGuard};
+use mozjs::jsapi as ja;
+use mozjs::jsapi::{Heap, JSObject, JSTracer, OnNewGlobalHookOption};
+use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue};
+use mozjs::rooted;
+use mozjs::rust::{
+    CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
+    evaluate_script,
+};
+
+use super::clone::PortBox;
+use super::control::Control;
+use super::convert::{Converted, Pending, done, text_to_js};
+use super::event_loop::{Asked, CallTask};
+use super::inbox::{Due, Inbox};
+use super::loader::{Library, Module};
+use super::natives;
+use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
+use crate::AgentError;
+use crate::agent::string;
+use crate::cluster::Shared;
+
+thread_local!(static HERE: Cell<*const Realm> = const { Cell::new(ptr::null()) });
+
+/// A function of `web.js` that Rust calls; its place in the list that `web.js` evaluates to.
+#[derive(Debug, Clone, Copy)]
+#[repr(usize)]
+pub(crate) enum Tool {
+    Describe,
+    Exception,
+    Entries,
+    Deliver,
+    DeliverError,
+    Closed,
+    Timer,
+    Call,
+    Settle,
+    Started,
+    Rejected,
+    Worker,
+    Count,
+}
+
+/// What a realm keeps, and what its natives need.
+pub(crate) struct Realm {
+    global: Heap<*mut JSObject>,
+    tools: [Heap<JSVal>; Tool::Count as usize],
+    port_prototype: Heap<*mut JSObject>,
+    /// The main module's, once it is linked.
+    pub(crate) namespace: Heap<*mut JSObject>,
+    pub(crate) modules: RefCell<Vec<Module>>,
+    /// Ports that listen, by the names that tasks use.
+    pub(crate) ports: RefCell<HashMap<u64, Box<Heap<*mut JSObject>>>>,
+    /// Promises rejected without a handler in this task.
+    #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
+    pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
+    pub(crate) timers: RefCell<HashMap<u32, Due>>,
+    /// Calls that wait for an answer, by number.
+    pub(crate) asked: RefCell<HashMap<u32, Asked>>,
+    pub(crate) asked_before: Cell<u32>,
+    /// Calls that came before the main module was evaluated.
+    pub(crate) early: RefCell<VecDeque<CallTask>>,
+    pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
+    pub(crate) phase: Cell<Phase>,
+    /// Why the main module failed.
+    pub(crate) failure: RefCell<Option<AgentError>>,
+    pub(crate) import_depth: Cell<u32>,
+    pub(crate) heap_full: Cell<bool>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) library: Arc<Library>,
+    pub(crate) options: AgentOptions,
+    pub(crate) hooks: Arc<AgentHooks>,
+}
+
+/// How far an agent has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The main module is being evaluated, maybe for several tasks.
+    Starting,
+    Running,
+    /// The script closed its agent, or the main module failed.
+    Closing,
+}
+
+// SAFETY: every `Heap` in the struct is traced; the rest holds nothing of the engine.
+unsafe impl Trace for Realm {
+    unsafe fn trace(&self, tracer: *mut JSTracer) {
+        // SAFETY: the engine's tracer, handed on.
+        unsafe {
+            self.global.trace(tracer);
+            self.port_prototype.trace(tracer);
+            self.namespace.trace(tracer);
+            for tool in &self.tools {
+                tool.trace(tracer);
+            }
+            for module in &*self.modules.borrow() {
+                module.object.trace(tracer);
+            }
+            for port in self.ports.borrow().values() {
+                port.trace(tracer);
+            }
+            for promise in &*self.unhandled.borrow() {
+                promise.trace(tracer);
+            }
+        }
+    }
+}
+
+/// While natives find the realm.
+pub(crate) struct Entered(());
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        HERE.set(ptr::null());
+    }
+}
+
+impl Realm {
+    /// The realm of this thread's agent.
+    ///
+    /// # Safety
+    /// The result is not used after the agent was left.
+    pub(crate) unsafe fn here<'a>() -> Option<&'a Realm> {
+        // SAFETY: the pointer is null, or set by `enter` to a boxed realm that outlives `Entered`.
+        unsafe { HERE.get().as_ref() }
+    }
+
+    /// Makes natives find this realm until the result is dropped.
+    pub(crate) fn enter(realm: &RootedTraceableBox<Realm>) -> Entered {
+        HERE.set(&raw const **realm);
+        Entered(())
+    }
+
+    pub(crate) fn new(
+        inbox: Arc<Inbox>,
+        control: Arc<Control>,
+        shared: Arc<Shared>,
+        library: Arc<Library>,
+        options: AgentOptions,
+        hooks: Arc<AgentHooks>,
+    ) -> RootedTraceableBox<Realm> {
+        RootedTraceableBox::new(Realm {
+            global: Heap::default(),
+            tools: Default::default(),
+            port_prototype: Heap::default(),
+            namespace: Heap::default(),
+            modules: RefCell::default(),
+            ports: RefCell::default(),
+            unhandled: RefCell::default(),
+            timers: RefCell::default(),
+            asked: RefCell::default(),
+            asked_before: Cell::new(0),
+            early: RefCell::default(),
+            workers: RefCell::default(),
+            phase: Cell::new(Phase::Starting),
+            failure: RefCell::default(),
+            import_depth: Cell::new(0),
+            heap_full: Cell::new(false),
+            inbox,
+            control,
+            shared,
+            library,
+            options,
+            hooks,
+        })
+    }
+
+    /// Makes the global object.
+    ///
+    /// # Safety
+    /// `raw` is this thread's context, alive.
+    pub(crate) unsafe fn make_global(&self, raw: *mut RawJSContext) -> Result<(), AgentError> {
+        // SAFETY: as the caller answers; the global is traced from the moment it is set.
+        unsafe {
+            let mut options = RealmOptions::default();
+            // Collections throw compiled code away by default.
+            options.creationOptions_.preserveJitCode_ = true;
+            options.creationOptions_.sharedMemoryAndAtomics_ = self.options.shared_memory;
+            options.creationOptions_.defineSharedArrayBufferConstructor_ = self.options.shared_memory;
+            let hook = OnNewGlobalHookOption::FireOnNewGlobalHook;
+            let global = ja::JS_NewGlobalObject(raw, &SIMPLE_GLOBAL_CLASS, ptr::null_mut(), hook, &*options);
+            if global.is_null() {
+                return Err(AgentError::Engine("the realm cannot be made".into()));
+            }
+            self.global.set(global);
+        }
+        Ok(())
+    }
+
+    /// Runs `inspect.js` and `web.js`. `port` is the agent's own, to whoever spawned it.
+    ///
+    /// # Safety
+    /// `cx` is this thread's context, in this realm, which is entered.
+    pub(crate) unsafe fn set_up(&self, cx: &mut JSContext, port: super::port::End) -> Result<(), AgentError> {
+        // SAFETY: as the caller answers; values are rooted.
+        unsafe {
+            let raw = cx.raw_cx();
+            rooted!(in(raw) let mut format = UndefinedValue());
+            rooted!(in(raw) let mut web = UndefinedValue());
+            self.evaluate(cx, include_str!("inspect.js"), c"peristyle:inspect", &mut format)?;
+            self.evaluate(cx, include_str!("web.js"), c"peristyle:web", &mut web)?;
+            rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
+            let failed = |_| AgentError::Engine("the realm cannot be set up".into());
+            natives::table(raw, &mut table).map_err(failed)?;
+            rooted!(in(raw) let mut port_object = ptr::null_mut::<JSObject>());
+            rooted!(in(raw) let mut tools = UndefinedValue());
+            // Its prototype does not exist yet: `web.js` gives it one.
+            super::clone::make_port(raw, self, port, &mut port_object).map_err(failed)?;
+            rooted!(in(raw) let mut name = UndefinedValue());
+            text_to_js(raw, &self.options.name, &mut name).map_err(failed)?;
+            let arguments = [ObjectValue(table.get()), format.get(), ObjectValue(port_object.get()), name.get()];
+            self.call(cx, &web, &arguments, &mut tools).map_err(|failed| match self.failure(cx, failed) {
+                Some(thrown) => thrown.into(),
+                None => AgentError::Terminated(self.why()),
+            })?;
+            if !tools.is_object() {
+                return Err(failed(Pending));
+            }
+            rooted!(in(raw) let tools = tools.to_object());
+            for at in 0..=Tool::Count as usize {
+                rooted!(in(raw) let mut tool = UndefinedValue());
+                done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))
+                    .map_err(failed)?;
+                match self.tools.get(at) {
+                    Some(known) => known.set(tool.get()),
+                    None if tool.is_object() => self.port_prototype.set(tool.to_object()),
+                    None => return Err(failed(Pending)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn global(&self) -> *mut JSObject {
+        self.global.get()
+    }
+
+    /// Prototype of ports; null until `web.js` has run.
+    pub(crate) fn port_prototype(&self) -> ja::Handle<*mut JSObject> {
+        // SAFETY: traced where it lies.
+        unsafe { self.port_prototype.handle() }
+    }
+
+    /// Whether `SharedArrayBuffer`s may come and go.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.options.shared_memory
+    }
+
+    /// Evaluates a script of ours, or of Rust's.
+    pub(crate) fn evaluate(
+        &self,
+        cx: &mut JSContext,
+        script: &str,
+        name: &CStr,
+        value: &mut RootedGuard<'_, JSVal>,
+    ) -> Result<(), AgentError> {
+        // SAFETY: the global is traced where it lies: in the realm, which lives until after the call.
+        let global = unsafe { Handle::from_raw(self.global.handle()) };
+        let options = CompileOptionsWrapper::new(cx, name.to_owned(), 1);
+        evaluate_script(cx, global, script, value.handle_mut(), options).map_err(|()| match self.failure(cx, Pending) {
+            Some(thrown) => thrown.into(),
+            None => AgentError::Terminated(self.why()),
+        })
+    }
+
+    /// Calls a function.
+    pub(crate) fn call(
+        &self,
+        cx: &mut JSContext,
+        function: &RootedGuard<'_, JSVal>,
+        arguments: &[JSVal],
+        result: &mut RootedGuard<'_, JSVal>,
+    ) -> Converted<()> {
+        // SAFETY: the context is this thread's, in this realm; arguments are rooted here before anything can collect.
+        unsafe {
+            let raw = cx.raw_cx();
+            let mut rooter = CustomAutoRooter::new(arguments.to_vec());
+            let arguments = rooter.root(raw);
+            let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
+            let (this, function) = (ja::UndefinedHandleValue, function.handle().into());
+            done(ja::Call(raw, this, function, &arguments, result.handle_mut().into()))
+        }
+    }
+
+    /// Calls a tool.
+    pub(crate) fn use_tool(
+        &self,
+        cx: &mut JSContext,
+        tool: Tool,
+        arguments: &[JSVal],
+        result: &mut RootedGuard<'_, JSVal>,
+    ) -> Converted<()> {
+        // SAFETY: handed to a root that is dropped here.
+        rooted!(in(unsafe { cx.raw_cx() }) let function = self.tools[tool as usize].get());
+        self.call(cx, &function, arguments, result)
+    }
+
+    /// Calls a tool for what it does. What it throws is reported; `false` if the agent was terminated.
+    pub(crate) fn run_tool(&self, cx: &mut JSContext, tool: Tool, arguments: &[JSVal]) -> bool {
+        // SAFETY: handed to a root that is dropped here.
+        rooted!(in(unsafe { cx.raw_cx() }) let mut nothing = UndefinedValue());
+        match self.use_tool(cx, tool, arguments, &mut nothing) {
+            Ok(()) => true,
+            Err(failed) => match self.failure(cx, failed) {
+                Some(thrown) => {
+                    self.uncaught(thrown);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    /// The entries of a `Map` or the values of a `Set`, as an array.
+    ///
+    /// # Safety
+    /// `raw` is this thread's context, in this realm.
+    pub(crate) unsafe fn entries(
+        &self,
+        raw: *mut RawJSContext,
+        subject: &RootedGuard<'_, JSVal>,
+        of_map: bool,
+        list: &mut RootedGuard<'_, JSVal>,
+    ) -> Converted<()> {
+        // SAFETY: as the caller answers.
+        let mut cx = unsafe { JSContext::from_ptr(ptr::NonNull::new_unchecked(raw)) };
+        self.use_tool(&mut cx, Tool::Entries, &[subject.get(), BooleanValue(of_map)], list)?;
+        if list.is_object() { Ok(()) } else { Err(Pending) }
+    }
+
+    /// What a value is as an error.
+    pub(crate) fn describe(&self, cx: &mut JSContext, value: HandleValue<'_>) -> Thrown {
+        // SAFETY: the context is this thread's, in this realm; values are rooted.
+        unsafe {
+            let raw = cx.raw_cx();
+            rooted!(in(raw) let mut described = UndefinedValue());
+            let mut texts = [const { String::new() }; 3];
+            let told = self.use_tool(cx, Tool::Describe, &[value.get()], &mut described).and_then(|()| {
+                rooted!(in(raw) let list = if described.is_object() { described.to_object() } else { return Err(Pending) });
+                for (at, text) in texts.iter_mut().enumerate() {
+                    rooted!(in(raw) let mut part = UndefinedValue());
+                    done(ja::JS_GetElement(raw, list.handle().into(), at as u32, part.handle_mut().into()))?;
+                    *text = string(cx, part.get());
+                }
+                Ok(())
+            });
+            if told.is_err() {
+                ja::JS_ClearPendingException(raw);
+                return Thrown::new("Error", "cannot be described", "");
+            }
+            let [name, message, stack] = texts;
+            Thrown::new(&name, &message, &stack)
+        }
+    }
+
+    /// Takes the pending exception; nothing if the agent was terminated instead.
+    pub(crate) fn failure(&self, cx: &mut JSContext, _: Pending) -> Option<Thrown> {
+        // SAFETY: the context is this thread's, in this realm; values are rooted.
+        unsafe {
+            let raw = cx.raw_cx();
+            if !ja::JS_IsExceptionPending(raw) {
+                return None;
+            }
+            rooted!(in(raw) let mut value = UndefinedValue());
+            rooted!(in(raw) let mut again = UndefinedValue());
+            let known = ja::JS_GetPendingException(raw, value.handle_mut().into());
+            // Only this knows where what is no `Error` was thrown.
+            let place = mozjs::rust::error_info_from_exception_stack(cx, again.handle_mut());
+            ja::JS_ClearPendingException(raw);
+            if !known {
+                return None;
+            }
+            if self.tools[Tool::Describe as usize].get().is_undefined() {
+                // The realm is being set up.
+                let place = place?;
+                return Some(Thrown::new("Error", &format!("{}:{}: {}", place.line, place.col, place.message), ""));
+            }
+            let mut thrown = self.describe(cx, value.handle());
+            if let Some(place) = place.filter(|place| !place.filename.is_empty())
+                && thrown.stack.is_empty()
+                && !place.filename.starts_with("peristyle:")
+            {
+                thrown.stack = format!("{}:{}:{}", place.filename, place.line, place.col);
+            }
+            Some(thrown)
+        }
+    }
+
+    /// Tells whoever spawned the agent of an error that nothing handled.
+    pub(crate) fn uncaught(&self, thrown: Thrown) {
+        self.hooks.error(&self.shared, &self.options.name, thrown);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.heap_full.get() || self.inbox.is_stopped()
+    }
+
+    /// Why the agent was stopped.
+    pub(crate) fn why(&self) -> String {
+        if self.heap_full.get() {
+            return format!("its heap grew beyond {} bytes", self.options.heap_bytes);
+        }
+        self.control.why()
+    }
+
+    /// A port was transferred or closed: its tasks find nothing any more.
+    pub(crate) fn forget_port(&self, port: &PortBox) {
+        port.end.unlisten();
+        let known = self.ports.borrow_mut().remove(&port.id);
+        drop(known);
+    }
+
+    /// Milliseconds since the agent was spawned.
+    pub(crate) fn now_ms(&self) -> JSVal {
+        DoubleValue(self.inbox.clock.now_ns() as f64 / 1e6)
+    }
+}
+
+/// Throws a `DataCloneError`.
+pub(crate) fn throw_clone_error(cx: &mut JSContext, realm: &Realm, message: &str) {
+    throw_exception(cx, realm, "DataCloneError", message);
+}
+
+/// Throws a `DOMException`.
+pub(crate) fn throw_exception(cx: &mut JSContext, realm: &Realm, name: &str, message: &str) {
+    // SAFETY: the context is this thread's, in the realm; values are rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let mut error = UndefinedValue());
+        rooted!(in(raw) let mut name_value = UndefinedValue());
+        rooted!(in(raw) let mut message_value = UndefinedValue());
+        let made = text_to_js(raw, name, &mut name_value)
+            .and_then(|()| text_to_js(raw, message, &mut message_value))
+            .and_then(|()| realm.use_tool(cx, Tool::Exception, &[name_value.get(), message_value.get()], &mut error));
+        if made.is_ok() {
+            ja::JS_SetPendingException(raw, error.handle().into(), ja::ExceptionStackBehavior::Capture);
+        }
+    }
+}

@@ -13,10 +13,11 @@
 //! #[derive(Component, Columnar, Clone, Copy)]
 //! struct Velocity { x: f32 }
 //!
-//! let job = RustJob::new("move", |rows| {
-//!     let (velocity, position) = (rows.read::<f32>("Velocity", "x")?, rows.write::<f32>("Position", "x")?);
+//! let job = RustJob::new("move", |call| {
+//!     let (velocity, position) = (call.column::<f32>("Velocity", "x")?, call.column_mut::<f32>("Position", "x")?);
 //!     position.iter_mut().zip(velocity).for_each(|(x, v)| *x += v);
-//!     rows.mark_all("Position")
+//!     call.marks("Position")?.mark_all();
+//!     Ok(())
 //! });
 //!
 //! let mut app = App::new();
@@ -48,8 +49,8 @@ pub use system::{IsOffloaded, OffloadPool, OffloadStep, Offloaded, OffloadedSyst
 
 #[doc(no_inline)]
 pub use peristyle_offload::{
-    CommitReport, ComponentCommit, Describe, Described, JobSnapshot, JobSnapshotSpec, Offload, OffloadError, Report,
-    Rows, RunReport, RustJob, Step, Way, columns,
+    AccessError, CommitReport, ComponentCommit, Describe, Described, JobSnapshot, JobSnapshotSpec, Marks, Offload,
+    OffloadError, Report, RunReport, RustCall, RustJob, Step, Way, columns,
 };
 // What `#[derive(Columnar)]` names in a crate that knows this one only.
 #[doc(no_inline)]

@@ -52,9 +52,10 @@ fn a_steady_frame_allocates_nothing() {
         // All of it runs on this thread: a worker's own start would be counted.
         world.insert_resource(OffloadPool::new(0).unwrap());
         world.spawn_batch((0..30_000).map(|i| (Position { x: i as f32 }, Heat { value: 0.0 }))).for_each(drop);
-        let job = RustJob::new("move", |rows| {
-            rows.write::<f32>("Position", "x")?.iter_mut().for_each(|x| *x += 1.0);
-            rows.mark_all("Position")
+        let job = RustJob::new("move", |call| {
+            call.column_mut::<f32>("Position", "x")?.iter_mut().for_each(|x| *x += 1.0);
+            call.marks("Position")?.mark_all();
+            Ok(())
         });
         let system = offloaded(job).writes::<Position>();
         let system = if pipelined { system.pipelined() } else { system };

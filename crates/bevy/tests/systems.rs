@@ -81,14 +81,14 @@ fn spawn(app: &mut App, rows: usize) -> Vec<Entity> {
 
 /// Moves every `step`th entity, by index, and marks it.
 fn moving(step: u32) -> Offloaded {
-    let job = RustJob::new("move", move |rows| {
-        let (vx, vy) = (rows.read::<f32>("Velocity", "x")?, rows.read::<f32>("Velocity", "y")?);
-        let (x, y) = (rows.write::<f32>("Position", "x")?, rows.write::<f32>("Position", "y")?);
-        let (indices, dt) = (rows.indices(), rows.dt() as f32);
-        for row in (0..rows.len()).filter(|row| indices[*row].is_multiple_of(step)) {
+    let job = RustJob::new("move", move |call| {
+        let (vx, vy) = (call.column::<f32>("Velocity", "x")?, call.column::<f32>("Velocity", "y")?);
+        let (x, y) = (call.column_mut::<f32>("Position", "x")?, call.column_mut::<f32>("Position", "y")?);
+        let (mut moved, indices, dt) = (call.marks("Position")?, call.eids(), call.dt() as f32);
+        for row in (0..call.rows()).filter(|row| indices[*row].is_multiple_of(step)) {
             x[row] += vx[row] * dt;
             y[row] += vy[row] * dt;
-            rows.mark("Position", row)?;
+            moved.mark(row);
         }
         Ok(())
     });
@@ -152,10 +152,13 @@ fn change_detection_sees_the_committed_rows_and_no_others() {
 fn whole_tables_know_that_they_changed() {
     let mut app = app();
     app.world_mut().spawn(Summed { n: 1 });
-    let job = RustJob::new("count", |rows| {
-        let n = rows.write::<u32>("Summed", "n")?;
+    let job = RustJob::new("count", |call| {
+        let n = call.column_mut::<u32>("Summed", "n")?;
         n[0] += 1;
-        if rows.time() > 3.0 { rows.mark("Summed", 0) } else { Ok(()) }
+        if call.time() > 3.0 {
+            call.marks("Summed")?.mark(0);
+        }
+        Ok(())
     });
     app.init_resource::<Seen>();
     let watch = |query: Query<Ref<Summed>>, mut seen: ResMut<Seen>, entities: Query<Entity, With<Summed>>| {
@@ -178,13 +181,14 @@ fn sparse_sets_are_read_and_written_too() {
     let mut app = app();
     let entities = spawn(&mut app, 103);
     app.world_mut().entity_mut(entities[7]).insert(Docked);
-    let job = RustJob::new("cool", |rows| {
-        let (heat, x) = (rows.write::<f32>("Heat", "value")?, rows.read::<f32>("Position", "x")?);
-        for row in 0..rows.len() {
+    let job = RustJob::new("cool", |call| {
+        let (heat, x) = (call.column_mut::<f32>("Heat", "value")?, call.column::<f32>("Position", "x")?);
+        let mut cooled = call.marks("Heat")?;
+        for row in 0..call.rows() {
             assert_eq!(heat[row], x[row]);
             heat[row] = -1.0;
-            if rows.indices()[row] % 2 == 0 && rows.time() > 3.0 {
-                rows.mark("Heat", row)?;
+            if call.eids()[row] % 2 == 0 && call.time() > 3.0 {
+                cooled.mark(row);
             }
         }
         Ok(())
@@ -211,9 +215,10 @@ fn filters_and_disabled_entities_are_not_shown() {
     app.world_mut().entity_mut(entities[0]).insert(Disabled);
     let rows = Arc::new(AtomicUsize::new(0));
     let seen = rows.clone();
-    let job = RustJob::new("look", move |rows| {
-        seen.fetch_add(rows.len(), SeqCst);
-        rows.mark_all("Position")
+    let job = RustJob::new("look", move |call| {
+        seen.fetch_add(call.rows(), SeqCst);
+        call.marks("Position")?.mark_all();
+        Ok(())
     });
     app.add_systems(Update, offloaded(job).writes::<Position>().with::<Velocity>().without::<Frozen>());
     app.update();
@@ -255,10 +260,9 @@ fn systems_that_conflict_take_turns() {
 fn despawn_bits_are_honoured_at_the_next_sync_point() {
     let mut app = app();
     let entities = spawn(&mut app, 100);
-    let job = RustJob::new("reap", |rows| {
-        for row in (0..rows.len()).filter(|row| rows.indices()[*row] % 3 == 0) {
-            rows.despawn(row)?;
-        }
+    let job = RustJob::new("reap", |call| {
+        let mut despawns = call.despawns()?;
+        (0..call.rows()).filter(|row| call.eids()[*row] % 3 == 0).for_each(|row| despawns.mark(row));
         Ok(())
     });
     let reports = Arc::new(Mutex::new(Vec::new()));
@@ -317,10 +321,11 @@ fn a_job_that_fails_fails_its_system_unless_it_is_reported() {
         ERRORS.lock().unwrap().push(error.to_string());
     }
     let failing = || {
-        let job = RustJob::new("failing", |rows| {
-            rows.write::<f32>("Position", "x")?[0] = 99.0;
-            rows.mark("Position", 0)?;
-            rows.write::<f32>("Velocity", "x").map(drop)
+        let job = RustJob::new("failing", |call| {
+            call.column_mut::<f32>("Position", "x")?[0] = 99.0;
+            call.marks("Position")?.mark(0);
+            call.column_mut::<f32>("Velocity", "x")?;
+            Ok(())
         });
         offloaded(job).writes::<Position>().reads::<Velocity>()
     };
@@ -347,7 +352,7 @@ fn a_job_that_fails_fails_its_system_unless_it_is_reported() {
         } else {
             assert_eq!(errors.len(), 1, "{errors:?}");
             assert!(errors[0].contains("offloaded system `failing`: 1 of 1 calls failed"), "{errors:?}");
-            assert!(errors[0].contains("component `Velocity` was not declared to be written"), "{errors:?}");
+            assert!(errors[0].contains("`Velocity` is declared to be read, not to be written"), "{errors:?}");
         }
     }
 }
@@ -370,9 +375,10 @@ fn names_that_collide_fail_the_system_with_both_named() {
 fn fields_that_are_not_described_stay_as_they_are() {
     let mut app = app();
     let entities = spawn(&mut app, 10);
-    let job = RustJob::new("load", |rows| {
-        rows.write::<f64>("Hull", "mass")?.iter_mut().for_each(|mass| *mass += 1.5);
-        rows.mark_all("Hull")
+    let job = RustJob::new("load", |call| {
+        call.column_mut::<f64>("Hull", "mass")?.iter_mut().for_each(|mass| *mass += 1.5);
+        call.marks("Hull")?.mark_all();
+        Ok(())
     });
     app.add_systems(Update, offloaded(job).writes_as(columns!(Hull { mass })));
     app.update();
@@ -387,8 +393,8 @@ fn seventy_thousand_entities_have_as_many_ids() {
     spawn(&mut app, 70_000);
     let seen = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
     let told = seen.clone();
-    let job = RustJob::new("look", move |rows| {
-        told.lock().unwrap().extend(rows.indices());
+    let job = RustJob::new("look", move |call| {
+        told.lock().unwrap().extend(call.eids());
         Ok(())
     });
     app.add_systems(Update, offloaded(job).reads::<Position>());

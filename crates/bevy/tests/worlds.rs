@@ -74,11 +74,13 @@ fn despawning_moves_rows_after_the_writes() {
     let spec = JobSnapshotSpec::<Bevy>::new().writes::<Position>().despawns();
     let mut tables = Tables::new(spec.build().unwrap(), &mut world);
     let mut snapshot = JobSnapshot::new(tables.shape().clone());
-    let job = peristyle_bevy::RustJob::new("reap", |rows| {
-        rows.write::<f32>("Position", "x")?.iter_mut().for_each(|x| *x += 100.0);
-        rows.despawn(0)?;
-        rows.despawn(2)?;
-        rows.mark_all("Position")
+    let job = peristyle_bevy::RustJob::new("reap", |call| {
+        call.column_mut::<f32>("Position", "x")?.iter_mut().for_each(|x| *x += 100.0);
+        let mut despawns = call.despawns()?;
+        despawns.mark(0);
+        despawns.mark(2);
+        call.marks("Position")?.mark_all();
+        Ok(())
     });
     let mut pool = peristyle_jobs::Pool::new(0).unwrap();
     let mut source = tables.of(&mut world);

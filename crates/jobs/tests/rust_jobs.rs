@@ -10,7 +10,7 @@ use std::thread::{self, ThreadId};
 
 use peristyle_jobs::{
     Access, AccessError, ComponentShape, EntityLookup, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane,
-    Lent, Pool, RustJob, block_on,
+    Lent, Pool, RustCall, RustJob, block_on,
 };
 use peristyle_layout::{Entity, Field, Scalar};
 
@@ -96,6 +96,40 @@ fn a_column_is_given_out_once_to_write() {
         call.marks("Position").map(drop).map_err(JobError::from)
     });
     assert!(run(&marked, &mut x, &mut marks).is_err());
+    let read_first = RustJob::new("read first", |call| {
+        let (_read, _again) = (call.column::<f32>("Position", "x")?, call.column::<f32>("Position", "x")?);
+        call.column_mut::<f32>("Position", "x").map(drop).map_err(JobError::from)
+    });
+    let error = run(&read_first, &mut x, &mut marks).unwrap_err();
+    assert_eq!(error.to_string(), "field `x` of `Position` was given out already");
+}
+
+#[test]
+fn what_was_not_declared_is_refused_by_name() {
+    let told = |ask: fn(&mut RustCall<'_>) -> Result<(), AccessError>| {
+        let job = RustJob::new("asks", move |call| Ok(ask(call)?));
+        run(&job, &mut [0.0; 3], &mut [0]).unwrap_err().to_string()
+    };
+    let missing = "`Mass` is not declared by the system";
+    assert_eq!(told(|call| call.column::<f32>("Mass", "x").map(drop)), missing);
+    let missing = "`Position` has no field `z`";
+    assert_eq!(told(|call| call.column::<f32>("Position", "z").map(drop)), missing);
+    let wrong = "field `x` of `Position` holds f32, not u32";
+    assert_eq!(told(|call| call.column::<u32>("Position", "x").map(drop)), wrong);
+    let read_only = "`Velocity` is declared to be read, not to be written";
+    assert_eq!(told(|call| call.column_mut::<f32>("Velocity", "x").map(drop)), read_only);
+    assert_eq!(told(|call| call.marks("Velocity").map(drop)), read_only);
+    assert_eq!(told(|call| call.despawns().map(drop)), "the system does not declare that the job despawns");
+}
+
+#[test]
+#[should_panic(expected = "row 3 of 3")]
+fn a_row_past_the_call_is_not_marked() {
+    let job = RustJob::new("marks", |call| {
+        call.marks("Position")?.mark(3);
+        Ok(())
+    });
+    run(&job, &mut [0.0; 3], &mut [0]).unwrap();
 }
 
 #[test]

@@ -19,11 +19,11 @@
 //! - A commit touches rows whose bit is set, and no others; a component without set bits is not looked at.
 //! - An entity that is gone, or left what the job asked for, is skipped and counted. It is never an error.
 //! - A frame of a world of steady size allocates nothing.
-//! - Unsafe code is in `block` (typed views of one allocation), `call` (leases), `rust_job` (slices of what was leased)
-//!   and, for one function of it, `hecs`.
+//! - Unsafe code is in `block` (typed views of one allocation), `call` (leases) and, for one function of it, `hecs`.
 //!
 //! # Not here
-//! Bevy (`peristyle-bevy`); engines (`peristyle-agents`), whose runners work here like any other.
+//! Bevy (`peristyle-bevy`); engines (`peristyle-agents`), whose runners work here like any other; jobs that are Rust
+//! functions ([`RustJob`]), which are those of `peristyle-jobs`.
 
 mod block;
 mod call;
@@ -31,7 +31,6 @@ mod describe;
 mod error;
 mod ferry;
 mod offload;
-mod rust_job;
 mod segments;
 mod snapshot;
 mod source;
@@ -50,12 +49,14 @@ pub use ferry::{Ferry, FerryError, Landed, SendError};
 #[cfg(feature = "schedule")]
 pub use in_place::InPlace;
 pub use offload::{Host, Offload, Report, Way};
-pub use rust_job::{Rows, RustJob};
 pub use segments::Segments;
 pub use snapshot::{CommitReport, ComponentCommit, JobSnapshot};
 pub use source::{Column, Placed, Source, fold};
 pub use spec::{Backend, Declared, Filters, JobSnapshotSpec, Reads, Writes};
 
+// Jobs that are Rust functions, and what they are given.
+#[doc(no_inline)]
+pub use peristyle_jobs::{AccessError, Marks, RustCall, RustJob};
 // What `#[derive(Columnar)]` names in a crate that knows this one only.
 #[doc(no_inline)]
 pub use peristyle_world::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, schema};

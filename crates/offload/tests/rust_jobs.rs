@@ -1,17 +1,17 @@
-//! Rust functions as jobs: what they can take, and what they are told if they cannot.
+//! Rust functions as jobs on snapshots. What they are refused, `peristyle-jobs` tests.
 
 mod support;
 
 use hecs::World;
 use peristyle_jobs::{JobError, Pool};
 use peristyle_offload::{
-    JobSnapshotSpec, Offload, Rows, RustJob, Step,
+    JobSnapshotSpec, Offload, RustCall, RustJob, Step,
     hecs::{Hecs, Tables},
 };
 use support::{Position, Velocity};
 
 /// What a job's function gives on three rows.
-fn result(run: impl Fn(&Rows<'_>) -> Result<(), JobError> + Send + Sync + 'static) -> Result<(), String> {
+fn result(run: impl Fn(&mut RustCall<'_>) -> Result<(), JobError> + Send + Sync + 'static) -> Result<(), String> {
     let mut world = World::new();
     world.spawn_batch((0..3).map(|i| (Position { x: i as f32, y: 0.0 }, Velocity { x: 1.0, y: 2.0 }))).for_each(drop);
     let spec = JobSnapshotSpec::<Hecs>::new().reads::<Velocity>().writes::<Position>();
@@ -24,47 +24,34 @@ fn result(run: impl Fn(&Rows<'_>) -> Result<(), JobError> + Send + Sync + 'stati
 
 #[test]
 fn columns_and_time_are_there_by_name() {
-    let run = |rows: &Rows<'_>| {
-        let (vx, vx_again) = (rows.read::<f32>("Velocity", "x")?, rows.read::<f32>("Velocity", "x")?);
-        let (x, y) = (rows.write::<f32>("Position", "x")?, rows.read::<f32>("Position", "y")?);
+    let run = |call: &mut RustCall<'_>| {
+        let (vx, vx_again) = (call.column::<f32>("Velocity", "x")?, call.column::<f32>("Velocity", "x")?);
+        let (x, y) = (call.column_mut::<f32>("Position", "x")?, call.column::<f32>("Position", "y")?);
         assert_eq!((vx, vx_again, &*x, y), (&[1.0; 3][..], &[1.0; 3][..], &[0.0, 1.0, 2.0][..], &[0.0; 3][..]));
-        assert_eq!((rows.len(), rows.dt(), rows.time(), rows.extra()), (3, 0.5, 2.0, Some("[1,2]")));
-        assert_eq!(rows.indices(), [0, 1, 2]);
-        rows.mark_all("Position")
+        assert_eq!((call.rows(), call.dt(), call.time(), call.extra()), (3, 0.5, 2.0, Some("[1,2]")));
+        assert_eq!((call.eids(), call.entity(2).index()), (&[0, 1, 2][..], 2));
+        call.marks("Position")?.mark_all();
+        Ok(())
     };
     assert_eq!(result(run), Ok(()));
 }
 
 #[test]
-fn a_column_is_taken_to_write_once() {
-    let told = |run: fn(&Rows<'_>) -> Result<(), JobError>| result(run).unwrap_err();
-    assert_eq!(
-        told(|rows| rows.write::<f32>("Position", "x").and(rows.write::<f32>("Position", "x")).map(drop)),
-        "ColumnError: column `Position.x` was taken already"
-    );
-    assert_eq!(
-        told(|rows| rows.read::<f32>("Position", "x").and(rows.write::<f32>("Position", "x").map(drop))),
-        "ColumnError: column `Position.x` was taken already"
-    );
-    assert_eq!(
-        told(|rows| rows.write::<f32>("Position", "x").and(rows.read::<f32>("Position", "x").map(drop))),
-        "ColumnError: column `Position.x` was taken to write"
-    );
-}
-
-#[test]
-fn what_was_not_declared_is_refused_by_name() {
-    let told = |run: fn(&Rows<'_>) -> Result<(), JobError>| result(run).unwrap_err();
-    let missing = "ColumnError: there is no column `Mass.x` among the declared ones";
-    assert_eq!(told(|rows| rows.read::<f32>("Mass", "x").map(drop)), missing);
-    let missing = "ColumnError: there is no column `Position.z` among the declared ones";
-    assert_eq!(told(|rows| rows.read::<f32>("Position", "z").map(drop)), missing);
-    let wrong = "ColumnError: column `Position.x` is of f32, not of u32";
-    assert_eq!(told(|rows| rows.read::<u32>("Position", "x").map(drop)), wrong);
-    let read_only = "ColumnError: component `Velocity` was not declared to be written";
-    assert_eq!(told(|rows| rows.write::<f32>("Velocity", "x").map(drop)), read_only);
-    assert_eq!(told(|rows| rows.mark("Velocity", 0)), read_only);
-    assert_eq!(told(|rows| rows.mark_all("Velocity")), read_only);
-    assert_eq!(told(|rows| rows.mark("Position", 3)), "ColumnError: row 3 of 3");
-    assert_eq!(told(|rows| rows.despawn(0)), "ColumnError: the job did not declare that it despawns");
+fn what_a_job_gets_wrong_fails_its_call() {
+    let told = |run: fn(&mut RustCall<'_>) -> Result<(), JobError>| result(run).unwrap_err();
+    let error = told(|call| {
+        call.marks("Velocity")?.mark_all();
+        Ok(())
+    });
+    assert_eq!(error, "`Velocity` is declared to be read, not to be written");
+    let error = told(|call| {
+        call.despawns()?.mark_all();
+        Ok(())
+    });
+    assert_eq!(error, "the system does not declare that the job despawns");
+    let error = told(|call| {
+        call.marks("Position")?.mark(3);
+        Ok(())
+    });
+    assert!(error.contains("row 3 of 3"), "{error}");
 }

@@ -12,15 +12,15 @@ use crate::SHORE;
 ///
 /// A runner of another language is made and returned here instead.
 pub fn drift() -> impl JobRunner {
-    RustJob::new("drift", |rows| {
-        let (vx, vy) = (rows.read::<f32>("Velocity", "x")?, rows.read::<f32>("Velocity", "y")?);
-        let (x, y) = (rows.write::<f32>("Position", "x")?, rows.write::<f32>("Position", "y")?);
-        let dt = rows.dt() as f32;
-        for row in 0..rows.len() {
+    RustJob::new("drift", |call| {
+        let (vx, vy) = (call.column::<f32>("Velocity", "x")?, call.column::<f32>("Velocity", "y")?);
+        let (x, y) = (call.column_mut::<f32>("Position", "x")?, call.column_mut::<f32>("Position", "y")?);
+        let (mut moved, dt) = (call.marks("Position")?, call.dt() as f32);
+        for row in 0..call.rows() {
             if vx[row] != 0.0 || vy[row] != 0.0 {
                 x[row] += vx[row] * dt;
                 y[row] += vy[row] * dt;
-                rows.mark("Position", row)?;
+                moved.mark(row);
             }
         }
         Ok(())
@@ -29,12 +29,12 @@ pub fn drift() -> impl JobRunner {
 
 /// Wears the hulls of boats that are under way; their names are not its business.
 pub fn wear() -> impl JobRunner {
-    RustJob::new("wear", |rows| {
-        let (vx, wear) = (rows.read::<f32>("Velocity", "x")?, rows.write::<f32>("Hull", "wear")?);
-        let dt = rows.dt() as f32;
-        for row in (0..rows.len()).filter(|row| vx[*row] != 0.0) {
+    RustJob::new("wear", |call| {
+        let (vx, wear) = (call.column::<f32>("Velocity", "x")?, call.column_mut::<f32>("Hull", "wear")?);
+        let (mut worn, dt) = (call.marks("Hull")?, call.dt() as f32);
+        for row in (0..call.rows()).filter(|row| vx[*row] != 0.0) {
             wear[row] += vx[row].abs() * dt;
-            rows.mark("Hull", row)?;
+            worn.mark(row);
         }
         Ok(())
     })
@@ -42,9 +42,10 @@ pub fn wear() -> impl JobRunner {
 
 /// Takes away the boats that left the lake.
 pub fn sink() -> impl JobRunner {
-    RustJob::new("sink", |rows| {
-        let x = rows.read::<f32>("Position", "x")?;
-        (0..rows.len()).filter(|row| x[*row].abs() > SHORE).try_for_each(|row| rows.despawn(row))
+    RustJob::new("sink", |call| {
+        let (x, mut sunk) = (call.column::<f32>("Position", "x")?, call.despawns()?);
+        (0..call.rows()).filter(|row| x[*row].abs() > SHORE).for_each(|row| sunk.mark(row));
+        Ok(())
     })
 }
 

@@ -22,8 +22,8 @@ use crate::quantise::dequantise;
 use crate::rows::{self, Read, RowSet};
 use crate::schema::{Coding, FieldSchema, KIND_FRAME, Schema, header};
 
-/// Rows of a view unless told otherwise: sixteen million.
-const ROWS_MAX: u32 = 1 << 24;
+/// Rows of a view unless told otherwise: four million.
+const ROWS_MAX: u32 = 1 << 22;
 
 /// Why an entity is no longer in view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +307,7 @@ impl ViewWorld {
         }
     }
 
-    /// Allows so many rows; more are refused. 16 777 216 unless told.
+    /// Allows so many rows; more are refused. 4 194 304 unless told.
     pub fn set_rows_max(&mut self, rows: u32) {
         self.rows_max = rows;
     }
@@ -594,7 +594,11 @@ impl ViewWorld {
             let stays = |row: u32| !snapshot && has.has(row as usize) && !loses(row) && !is_gained(row);
             let count = match rows::decode(reader, high, &mut part.changed)? {
                 Read::All
-                    if parsed.leave.is_empty() && !has_remasked && part.gained.is_empty() && has.is_full(high) =>
+                    if !snapshot
+                        && parsed.leave.is_empty()
+                        && !has_remasked
+                        && part.gained.is_empty()
+                        && has.is_full(high) =>
                 {
                     part.is_full = true;
                     high

@@ -29,6 +29,11 @@ fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
     Step { name, action: Action::Run(command) }
 }
 
+/// Something in the npm package.
+fn npm(name: &'static str, arguments: &[&str]) -> Step {
+    step(name, "npm", arguments).within("packages/peristyle")
+}
+
 fn cargo(name: &'static str, arguments: &[&str]) -> Step {
     step(name, "cargo", arguments)
 }
@@ -126,6 +131,11 @@ fn test() -> Vec<Step> {
         cargo("lints of the Bevy plugin", &lints).within(BEVY),
         cargo("tests of the Bevy plugin", &["test", "--workspace"]).within(BEVY),
         cargo("example of the Bevy plugin", &["run", "--quiet", "-p", "bevy-offload"]).within(BEVY),
+        npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        npm("types of the npm package", &["run", "--silent", "check"]),
+        npm("tests of the npm package", &["test", "--silent"]),
+        npm("build of the npm package", &["run", "--silent", "build"]),
+        npm("size of the npm package", &["run", "--silent", "size"]),
         Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
     ]);
     steps

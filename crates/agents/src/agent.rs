@@ -319,6 +319,9 @@ impl Agent {
             let _entered = self.roots.enter(raw);
             let _realm = ja::JSAutoRealm::new(raw, global.get());
             rooted!(in(raw) let mut value = UndefinedValue());
+            // First, for it takes its intrinsics before the prelude changes some.
+            rooted!(in(raw) let mut inspect = UndefinedValue());
+            self.roots.evaluate(cx, include_str!("inspect.js"), c"peristyle:inspect", &mut inspect)?;
             self.roots.evaluate(cx, include_str!("prelude.js"), c"peristyle:prelude", &mut value)?;
             let native = |name: &'static CStr, native, arguments| {
                 let function = ja::JS_NewFunction(raw, native, arguments, 0, name.as_ptr());
@@ -328,7 +331,7 @@ impl Agent {
             self.roots.entity.set(ObjectValue(native(c"entity", Some(entity), 1)?.as_ptr()));
             self.roots.eids.set(ObjectValue(native(c"eids", Some(eids), 0)?.as_ptr()));
             let shared = BooleanValue(kind == RealmKind::Shared);
-            let mut rooter = CustomAutoRooter::new(vec![print.get(), shared]);
+            let mut rooter = CustomAutoRooter::new(vec![print.get(), shared, inspect.get()]);
             let arguments = rooter.root(raw);
             let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
             rooted!(in(raw) let mut tools = UndefinedValue());

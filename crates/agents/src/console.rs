@@ -1,6 +1,6 @@
 //! `console`: what a job prints.
 //!
-//! Formatting happens in JavaScript (`prelude.js`), bounded; here a line meets the cluster's sink.
+//! Formatting happens in JavaScript (`inspect.js`), bounded; here a line meets the cluster's sink.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

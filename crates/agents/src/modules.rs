@@ -7,7 +7,7 @@
 //! - Loading is synchronous: the hook answers before it returns, so promises of loading are settled at once.
 //! - What went wrong is kept beside the JavaScript exception, typed, for who asked for the module.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::path::Path;
 use std::ptr::{self, NonNull};
@@ -175,7 +175,8 @@ pub(crate) unsafe extern "C" fn load_hook(
                     rooted!(in(raw) let module = module);
                     if payload.get().is_object() {
                         rooted!(in(raw) let asked = payload.get().to_object());
-                        if ja::IsPromiseObject(asked.handle().into()) && !load_graph(cx, roots, module.handle().into())
+                        if ja::IsPromiseObject(asked.handle().into())
+                            && !load_graph(cx, &roots.unhandled, module.handle().into())
                         {
                             return ja::FinishLoadingImportedModuleFailedWithPendingException(raw, payload);
                         }
@@ -194,10 +195,10 @@ pub(crate) unsafe extern "C" fn load_hook(
 }
 
 /// Counts hooks inside hooks: finishing one import loads the imports of the module it brought.
-struct Deeper<'a>(&'a Cell<u32>);
+pub(crate) struct Deeper<'a>(&'a Cell<u32>);
 
 impl<'a> Deeper<'a> {
-    fn new(depth: &'a Cell<u32>) -> Deeper<'a> {
+    pub(crate) fn new(depth: &'a Cell<u32>) -> Deeper<'a> {
         depth.set(depth.get() + 1);
         Deeper(depth)
     }
@@ -214,7 +215,12 @@ impl Drop for Deeper<'_> {
 ///
 /// # Safety
 /// The context is in the agent's realm and `module` is rooted.
-unsafe fn load_graph(cx: &mut JSContext, roots: &Roots, module: ja::Handle<*mut JSObject>) -> bool {
+#[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
+pub(crate) unsafe fn load_graph(
+    cx: &mut JSContext,
+    unhandled: &RefCell<Vec<Box<Heap<*mut JSObject>>>>,
+    module: ja::Handle<*mut JSObject>,
+) -> bool {
     // SAFETY: as the caller answers; everything else is rooted.
     unsafe {
         let raw = cx.raw_cx();
@@ -228,7 +234,7 @@ unsafe fn load_graph(cx: &mut JSContext, roots: &Roots, module: ja::Handle<*mut 
         rooted!(in(raw) let mut reason = UndefinedValue());
         glue::JS_GetPromiseResult(promise.handle().into(), reason.handle_mut().into());
         let _ = ja::SetAnyPromiseIsHandled(raw, promise.handle().into());
-        roots.unhandled.borrow_mut().retain(|unhandled| unhandled.get() != promise.get());
+        unhandled.borrow_mut().retain(|unhandled| unhandled.get() != promise.get());
         ja::JS_SetPendingException(raw, reason.handle().into(), ja::ExceptionStackBehavior::Capture);
         false
     }

@@ -11,7 +11,6 @@
 //!   not be: a main module that awaits at its top level goes on in later tasks.
 //! - What went wrong is kept beside the JavaScript exception, typed.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
@@ -33,6 +32,7 @@ use super::realm::Realm;
 use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
+use crate::modules::{Deeper, load_graph};
 use crate::source::{self, Kind, Source};
 
 /// How many imports may load one inside the other: loading recurses on the native stack.
@@ -328,7 +328,9 @@ pub(crate) unsafe extern "C" fn load_hook(
             match import(cx, realm, referrer, request, (line, { column._base })) {
                 Ok(module) => {
                     rooted!(in(raw) let module = module);
-                    if dynamic && !load_graph(cx, realm, module.handle().into()) {
+                    if dynamic && !load_graph(cx, &realm.unhandled, module.handle().into()) {
+                        // Its parts were loaded for this import, which tells of it.
+                        drop(realm.failure.take());
                         return ja::FinishLoadingImportedModuleFailedWithPendingException(raw, payload);
                     }
                     ja::FinishLoadingImportedModule(raw, referrer, request, payload, module.handle().into(), true)
@@ -345,49 +347,6 @@ pub(crate) unsafe extern "C" fn load_hook(
             }
         }
     })
-}
-
-/// Counts hooks inside hooks: finishing one import loads the imports of the module it brought.
-struct Deeper<'a>(&'a Cell<u32>);
-
-impl<'a> Deeper<'a> {
-    fn new(depth: &'a Cell<u32>) -> Deeper<'a> {
-        depth.set(depth.get() + 1);
-        Deeper(depth)
-    }
-}
-
-impl Drop for Deeper<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Loads what a dynamically imported module imports, which the engine leaves to its host. On failure an exception is
-/// pending.
-///
-/// # Safety
-/// The context is in the agent's realm and `module` is rooted.
-unsafe fn load_graph(cx: &mut JSContext, realm: &Realm, module: ja::Handle<*mut JSObject>) -> bool {
-    // SAFETY: as the caller answers; everything else is rooted.
-    unsafe {
-        let raw = cx.raw_cx();
-        rooted!(in(raw) let mut promise = ptr::null_mut::<JSObject>());
-        if !ja::LoadRequestedModules1(raw, module, ja::UndefinedHandleValue, promise.handle_mut().into()) {
-            return false;
-        }
-        if ja::GetPromiseState(promise.handle().into()) == PromiseState::Fulfilled {
-            return true;
-        }
-        // Its parts were loaded for this import, which tells of it.
-        drop(realm.failure.take());
-        rooted!(in(raw) let mut reason = UndefinedValue());
-        glue::JS_GetPromiseResult(promise.handle().into(), reason.handle_mut().into());
-        let _ = ja::SetAnyPromiseIsHandled(raw, promise.handle().into());
-        realm.unhandled.borrow_mut().retain(|unhandled| unhandled.get() != promise.get());
-        ja::JS_SetPendingException(raw, reason.handle().into(), ja::ExceptionStackBehavior::Capture);
-        false
-    }
 }
 
 /// The module that a request names; not rooted.

@@ -216,7 +216,7 @@ impl Realm {
             let raw = cx.raw_cx();
             rooted!(in(raw) let mut format = UndefinedValue());
             rooted!(in(raw) let mut web = UndefinedValue());
-            self.evaluate(cx, include_str!("inspect.js"), c"peristyle:inspect", &mut format)?;
+            self.evaluate(cx, include_str!("../inspect.js"), c"peristyle:inspect", &mut format)?;
             self.evaluate(cx, include_str!("web.js"), c"peristyle:web", &mut web)?;
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
             let failed = |_| AgentError::Engine("the realm cannot be set up".into());

@@ -1,4 +1,5 @@
-// How `console` shows values. Evaluates to the function that makes a line of a call's arguments.
+// How `console` shows values, in realms of jobs and of spawned agents. Evaluates to { format, show }: the first makes a line
+// of a call's arguments, the second shows one value.
 (function () {
   "use strict";
 

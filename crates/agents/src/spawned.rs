@@ -31,6 +31,7 @@ mod natives;
 mod port;
 mod realm;
 mod reply;
+mod scripts;
 mod value;
 
 use std::collections::BTreeMap;

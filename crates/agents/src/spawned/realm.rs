@@ -32,6 +32,7 @@ use super::event_loop::{Asked, CallTask};
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
+use super::scripts::{INSPECT, PARTS, Script, WEB};
 use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
@@ -55,6 +56,7 @@ pub(crate) enum Tool {
     Started,
     Rejected,
     Worker,
+    Part,
     Count,
 }
 
@@ -206,7 +208,7 @@ impl Realm {
         Ok(())
     }
 
-    /// Runs `inspect.js` and `web.js`. `port` is the agent's own, to whoever spawned it.
+    /// Runs the scripts of the realm. `port` is the agent's own, to whoever spawned it.
     ///
     /// # Safety
     /// `cx` is this thread's context, in this realm, which is entered.
@@ -216,8 +218,8 @@ impl Realm {
             let raw = cx.raw_cx();
             rooted!(in(raw) let mut format = UndefinedValue());
             rooted!(in(raw) let mut web = UndefinedValue());
-            self.evaluate(cx, include_str!("../inspect.js"), c"peristyle:inspect", &mut format)?;
-            self.evaluate(cx, include_str!("web.js"), c"peristyle:web", &mut web)?;
+            self.evaluate(cx, INSPECT.text, INSPECT.name, &mut format)?;
+            self.evaluate(cx, WEB.text, WEB.name, &mut web)?;
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
             let failed = |_| AgentError::Engine("the realm cannot be set up".into());
             natives::table(raw, &mut table).map_err(failed)?;
@@ -245,6 +247,12 @@ impl Realm {
                     None if tool.is_object() => self.port_prototype.set(tool.to_object()),
                     None => return Err(failed(Pending)),
                 }
+            }
+            for Script { name, text } in PARTS {
+                rooted!(in(raw) let mut part = UndefinedValue());
+                rooted!(in(raw) let mut nothing = UndefinedValue());
+                self.evaluate(cx, text, name, &mut part)?;
+                self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing).map_err(failed)?;
             }
         }
         Ok(())

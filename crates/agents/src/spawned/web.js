@@ -1,5 +1,6 @@
 // The web's surface in a spawned agent, over the host's natives.
 // Evaluates to a function that returns the tools in the order of `realm::Tool`, and the prototype of ports.
+// What is not needed to run an agent lies in parts of its own, `web/*.js`, which are given `internals`; see `scripts.rs`.
 (function (native, inspect, parent, name) {
   "use strict";
 
@@ -558,14 +559,17 @@
   ["debug", "log", "info", "warn", "error"].forEach((level, at) => {
     console[level] = { [level](...args) { native.print(at, format(args)); } }[level];
   });
-  const origin = Date.now() - native.now();
-  const performance = { now: () => native.now(), timeOrigin: origin };
-  const navigator = { hardwareConcurrency: native.cores() };
   const globals = {
-    self: globalThis, name, console, performance, navigator, DOMException, Event, EventTarget, MessageEvent, ErrorEvent,
+    self: globalThis, name, console, DOMException, Event, EventTarget, MessageEvent, ErrorEvent,
     PromiseRejectionEvent, MessagePort, MessageChannel, Worker,
   };
   for (const key of Reflect.ownKeys(globals)) put(globalThis, key, globals[key]);
+
+  // What parts may use of this script.
+  const internals = {
+    native, inspect, parent, put, DOMException, Event, EventTarget, ErrorEvent, MessageEvent, MessagePort, Worker,
+    State, target, stateOf, listens, dispatch, attribute, messageEvent, describe, report, transferList, portState,
+  };
 
   // ---- for the host ----
 
@@ -605,6 +609,11 @@
     (promise) => void apply(then, promise, [() => native.started(true), (error) => native.started(false, error)]),
     rejected,
     workerSaid,
+    // Defines the globals of a part.
+    (part) => {
+      const globals = part(internals);
+      for (const key of Reflect.ownKeys(globals)) put(globalThis, key, globals[key]);
+    },
     MessagePort.prototype,
   ];
 });

@@ -11,7 +11,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
-use std::rc::{self, Rc};
 use std::sync::{Arc, Weak};
 
 use mozjs::context::RawJSContext;
@@ -24,7 +23,7 @@ use peristyle_layout::Scalar;
 use peristyle_memory::Memory;
 
 use crate::lend::typed_array;
-use crate::memory::{EngineRegion, Linear, Stack, buffer_of, extent};
+use crate::memory::{EngineRegion, Linear, buffer_of, extent};
 
 /// Views kept at most, of some 200 bytes each: a million rows of four columns in ranges of 512 rows have 8 192.
 const VIEWS_MAX: usize = 1 << 16;
@@ -33,8 +32,6 @@ const VIEWS_MAX: usize = 1 << 16;
 pub(crate) struct Attached {
     linear: Weak<Linear>,
     pub(crate) roots: RootedTraceableBox<AttachedRoots>,
-    /// The stack of the agent's kernels there, while there are any.
-    stack: RefCell<rc::Weak<Stack>>,
 }
 
 /// What an attached memory keeps of the engine.
@@ -130,22 +127,11 @@ pub(crate) unsafe fn attach<'a>(
         return None;
     }
     roots.memory.set(object.to_object());
-    all.push(Attached { linear: Arc::downgrade(linear), roots, stack: RefCell::default() });
+    all.push(Attached { linear: Arc::downgrade(linear), roots });
     all.last()
 }
 
 impl Attached {
-    /// The stack of the agent's kernels in this memory. An agent runs one call at a time, so its kernels take turns on it.
-    pub(crate) fn stack(&self) -> Option<Rc<Stack>> {
-        let mut known = self.stack.borrow_mut();
-        if let Some(stack) = known.upgrade() {
-            return Some(stack);
-        }
-        let stack = Rc::new(self.linear.upgrade()?.stack()?);
-        *known = Rc::downgrade(&stack);
-        Some(stack)
-    }
-
     /// The typed array over a column of `call`; null if the engine is out of memory, with an exception pending. It is kept
     /// by this memory. `None` if the column does not lie in the memory.
     ///

@@ -1,7 +1,7 @@
 //! WebAssembly jobs: kernels on the world's own memory.
 //!
 //! An agent compiles a kernel once, and links an instance of it for each shape that it is called with: to the world's
-//! memory, to the agent's stack there, and to a block for static data if it has any. A call writes the
+//! memory, to a stack of its own there, and to a block for static data if it has any. A call writes the
 //! [descriptor](peristyle_layout::descriptor) into the instance's block and calls `handle` with its offset.
 //!
 //! # Rules
@@ -14,7 +14,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
-use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use mozjs::context::JSContext;
@@ -37,7 +36,7 @@ use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::job::with_agent;
 use crate::lend::Loan;
-use crate::memory::{Linear, PAGE_BYTES, STACK_BYTES, Stack};
+use crate::memory::{Linear, PAGE_BYTES, STACK_BYTES, STACKS, Stack};
 use crate::{AgentError, source};
 
 /// The largest module in bytes: the compiler does not poll for interrupts.
@@ -132,7 +131,7 @@ pub(crate) struct Instance {
     shape: JobShape,
     memory: Memory,
     roots: RootedTraceableBox<InstanceRoots>,
-    stack: Rc<Stack>,
+    stack: Stack,
     /// Set while a call runs, and left so by one that did not return.
     unsettled: bool,
     /// The descriptor, groups, columns, and bits of components that are only read.
@@ -293,12 +292,12 @@ unsafe fn link(
     module: &Heap<JSVal>,
     attached: &Attached,
     memory: &Memory,
-    linear: &Linear,
+    linear: &Arc<Linear>,
     shape: &JobShape,
 ) -> Result<Instance, JobError> {
     let load = |why: String| JobError::Load(why);
     let full = |error: OutOfMemory| JobError::Load(error.to_string());
-    let stack = attached.stack().ok_or_else(|| load("the memory has no stack left for this lane".into()))?;
+    let stack = linear.stack().ok_or(JobError::NoStack { stacks: STACKS })?;
     let block = memory.allocate(Layout::of(shape).bytes).map_err(full)?;
     let Needs { data_bytes, data_align, elements, .. } = kernel.needs;
     debug_assert!(data_align as usize <= peristyle_layout::chunk::ALIGN, "blocks are aligned enough");

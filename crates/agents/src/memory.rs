@@ -47,8 +47,8 @@ pub(crate) const ADDRESSES_BYTES: u64 = 1 << 32;
 pub(crate) const STACK_BYTES: u64 = 256 << 10;
 /// Addresses below a stack that nobody else uses, in bytes.
 const GUARD_BYTES: u64 = 256 << 10;
-/// Stacks of a memory: one for each agent that runs kernels on it.
-const STACKS: usize = 128;
+/// Stacks of a memory: one for each instance of a kernel. Addresses are what they cost: pages are taken when touched.
+pub(crate) const STACKS: usize = 512;
 /// Bytes below the world's blocks.
 const RESERVED_BYTES: u64 = STACKS as u64 * (STACK_BYTES + GUARD_BYTES);
 /// Growing takes a thread and a runtime, some 1 ms. Committed bytes cost nothing until they are touched.
@@ -67,8 +67,8 @@ pub(crate) struct Linear {
     /// Bytes from `start` that can be used.
     committed: AtomicU64,
     max_bytes: u64,
-    /// Bit `i` is set while stack `i` is free.
-    free_stacks: Mutex<u128>,
+    /// Bit `i & 63` of word `i >> 6` is set while stack `i` is free.
+    free_stacks: Mutex<[u64; STACKS / 64]>,
     parent: Arc<Parent>,
 }
 
@@ -107,7 +107,7 @@ impl Linear {
             start: start.0,
             committed: AtomicU64::new(bytes),
             max_bytes,
-            free_stacks: Mutex::new(u128::MAX),
+            free_stacks: Mutex::new([u64::MAX; STACKS / 64]),
             parent: parent.clone(),
         })
     }
@@ -145,12 +145,10 @@ impl Linear {
     /// A stack that nobody else has, if one is left.
     pub(crate) fn stack(self: &Arc<Linear>) -> Option<Stack> {
         let mut free = self.free_stacks.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = free.trailing_zeros();
-        if index as usize >= STACKS {
-            return None;
-        }
-        *free &= !(1 << index);
-        let stack = Stack { linear: self.clone(), index };
+        let word = free.iter().position(|word| *word != 0)?;
+        let bit = free[word].trailing_zeros();
+        free[word] &= !(1 << bit);
+        let stack = Stack { linear: self.clone(), index: word as u32 * 64 + bit };
         stack.set_canary();
         Some(stack)
     }
@@ -208,7 +206,10 @@ unsafe impl Region for EngineRegion {
     }
 }
 
-/// The stack of one agent's kernels in one memory.
+/// The stack of one instance of a kernel.
+///
+/// It is free again when this is dropped. An instance drops it on its agent's own thread, and is borrowed by the call that
+/// runs on it: so that call has returned by then, be it because the engine stopped it.
 pub(crate) struct Stack {
     linear: Arc<Linear>,
     index: u32,
@@ -250,7 +251,8 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        *self.linear.free_stacks.lock().unwrap_or_else(PoisonError::into_inner) |= 1 << self.index;
+        let mut free = self.linear.free_stacks.lock().unwrap_or_else(PoisonError::into_inner);
+        free[self.index as usize / 64] |= 1 << (self.index % 64);
     }
 }
 

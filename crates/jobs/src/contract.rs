@@ -248,6 +248,12 @@ pub enum JobError {
     Load(String),
     /// The job cannot reach columns where they lie: it says which memory it needs.
     Memory(String),
+    /// All stacks that the memory has for kernels are taken by other instances of kernels: one for each kernel, shape and
+    /// lane. They are free again when kernels and lanes go.
+    NoStack {
+        /// How many there are.
+        stacks: usize,
+    },
     /// The job was stopped before it returned.
     Terminated(String),
     /// A Rust job panicked.
@@ -282,6 +288,9 @@ impl fmt::Display for JobError {
             }
             JobError::Load(message) => write!(f, "cannot be loaded: {message}"),
             JobError::Memory(why) => write!(f, "cannot reach its columns: {why}"),
+            JobError::NoStack { stacks } => {
+                write!(f, "cannot be linked: the memory's {stacks} stacks are all taken by other kernels")
+            }
             JobError::Terminated(why) => write!(f, "was stopped: {why}"),
             JobError::Panicked(message) => write!(f, "panicked: {message}"),
             JobError::Overran(Overrun { took, deadline }) => {

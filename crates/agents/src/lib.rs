@@ -20,7 +20,7 @@
 //! | `snap.` | is |
 //! |---|---|
 //! | `rows` | the number of rows |
-//! | `comps[id]`, `comps[name]` | `{ fields, changed }`: one typed array per field; the bits to mark, or that were marked, or undefined |
+//! | `comps[id]`, `comps[name]` | `{ fields, changed }`: one typed array per field; the bits to mark, or that were marked, or undefined. Of an opaque component also `values`: a list of plain values, one a row, made when first asked for |
 //! | `despawn` | bits to set, if the job declared that it despawns |
 //! | `res[name]` | the fields of a columnar resource |
 //! | `eids` | entity indices, an `Int32Array`: a copy, made when first asked for |
@@ -38,6 +38,10 @@
 //! Columns are lent: each typed array lies on an `ArrayBuffer` over just the call's rows of that column, in place. When
 //! the call has settled they are detached; a view that a job keeps is empty. A column that was declared as read can be
 //! written all the same: it must not be.
+//!
+//! `values` of an opaque component are copies that the job may keep and change: nothing comes of that. A patch that the job
+//! returns (`{ kind: "set", eid, cid, value }`) carries a new value back. Integers that are not safe are `BigInt`s, in both
+//! directions; what JSON has no numbers for is `null`.
 //!
 //! `handle` may be `async`: the call settles when its promise does, at the latest when nothing is left to run. A promise
 //! that is then still pending fails the call: a job has no timers, no messages and no input, and modules that it imports
@@ -152,6 +156,7 @@ mod modules;
 mod patches;
 mod source;
 mod spawned;
+mod values;
 
 pub use cluster::{Cluster, Limits};
 pub use console::Level;

@@ -8,8 +8,8 @@ use crate::ferry::FerryError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// Two components have the same name.
-    #[error("two components are named `{0}`: describe one of them under another name")]
+    /// Two components, or two resources, have the same name.
+    #[error("two components or resources are named `{0}`: describe one of them under another name")]
     DuplicateName(String),
     /// Two columns of a component have the same name.
     #[error("component `{component}` has two columns named `{column}`")]
@@ -26,6 +26,17 @@ pub enum SpecError {
         component: String,
         /// The column.
         column: String,
+    },
+    /// A component that is not described by columns was declared to be read or written in place.
+    #[error("component `{0}` is described by its serde: jobs can patch it, not reach it")]
+    NoColumns(String),
+    /// Columns could not be made.
+    #[error("columns `{name}`: {error}")]
+    Columns {
+        /// Their name.
+        name: String,
+        /// Why.
+        error: SnapshotError,
     },
 }
 
@@ -78,6 +89,9 @@ pub enum OffloadError {
         /// Why.
         error: serde_json::Error,
     },
+    /// A job is to take all rows in parts that takes one call at a time only.
+    #[error("job `{0}` is to take all parts at once, but takes one at a time")]
+    NoParts(String),
     /// In place was asked for, of a world that has to be copied.
     #[error("job `{0}`: this world cannot be worked on in place")]
     NotInPlace(String),

@@ -64,6 +64,9 @@ pub use spec::{Backend, Declared, DeclaredParts, Filters, JobSnapshotSpec, Patch
 // Jobs that are Rust functions, and what they are given.
 #[doc(no_inline)]
 pub use peristyle_jobs::{AccessError, Marks, RustCall, RustJob};
+// What patches are made of.
+#[doc(no_inline)]
+pub use peristyle_layout::{PatchBuffer, PatchBytes, PatchKind, PatchRecord};
 // What `#[derive(Columnar)]` names in a crate that knows this one only.
 #[doc(no_inline)]
 pub use peristyle_world::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, pack, schema, unpack};

@@ -44,6 +44,17 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// The record that says it of an entity.
+    pub fn record(self, entity: Entity) -> PatchRecord<'a> {
+        let (kind, component, value) = match self {
+            Change::Set { component, value } => (PatchKind::Set, component, value),
+            Change::Add { component, value } => (PatchKind::Add, component, value),
+            Change::Remove { component } => (PatchKind::Remove, component, PatchBytes::None),
+            Change::Destroy => (PatchKind::Destroy, 0, PatchBytes::None),
+        };
+        PatchRecord { kind, entity, component, value }
+    }
+
     /// The component, if it is about one.
     pub fn component(&self) -> Option<u32> {
         match self {

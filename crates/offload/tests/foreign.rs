@@ -104,13 +104,13 @@ fn patches_of_every_kind_are_applied_in_order_of_rows_after_the_columns() {
                 0 => assert_eq!(position, Position { x: 0.5, y: n as f32 }),
                 _ => assert_eq!(position, Position { x: -1.0, y: 0.0 }),
             }
-            let hull = entity.get::<&Hull>().map(|hull| hull.clone());
+            let hull = entity.get::<&Hull>().map(|hull| Hull::clone(&hull));
             let expected = Hull { wear: if n % 6 == 1 { n as f32 } else { 0.0 }, name: format!("hull {n}") };
             assert_eq!(hull, (n % 2 == 1).then_some(expected), "what is no column stays");
             let health = entity.get::<&Health>().map(|health| *health);
             assert_eq!(health, (n % 6 == 2).then_some(Health { points: n as u32, is_poisoned: true }));
             assert_eq!(entity.has::<Velocity>(), n % 2 == 1 && n % 6 != 3);
-            let name = entity.get::<&Name>().map(|name| name.clone());
+            let name = entity.get::<&Name>().map(|name| Name::clone(&name));
             assert_eq!(name, (n % 6 == 4).then(|| Name(format!("ünï {n}"))));
         }
         // The next frame starts without the last one's patches: one for each row that is left.

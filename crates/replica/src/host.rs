@@ -259,7 +259,7 @@ impl ReplicaHost {
         self.connections.get_mut(&connection)?.refused.take()
     }
 
-    /// What a connection is to be sent next, without its topic; none if it has everything.
+    /// What a connection is to be sent next, with the [prefix](PublisherOptions::prefix); none if it has everything.
     pub fn take(&mut self, connection: ConnectionId) -> Option<Bytes> {
         let connection = self.connections.get_mut(&connection)?;
         let (_, publisher) = self.views[connection.view].as_mut()?;
@@ -268,9 +268,19 @@ impl ReplicaHost {
         }
         // After the frame that it speaks of.
         let answer = connection.answer.take()?;
-        let mut bytes = Vec::new();
+        let mut bytes = self.options.prefix.clone();
         answer.encode(&mut bytes);
         Some(Arc::new(bytes))
+    }
+
+    /// How many frames the connection that is furthest behind has yet to take.
+    pub fn behind_most(&self) -> usize {
+        self.connections.keys().map(|&connection| self.behind(connection)).max().unwrap_or(0)
+    }
+
+    /// How many snapshots were given, first ones included, by the views that there are.
+    pub fn snapshots(&self) -> u64 {
+        self.views.iter().flatten().map(|(_, publisher)| publisher.snapshots()).sum()
     }
 
     /// How many frames a connection has yet to take.

@@ -34,11 +34,14 @@ pub struct PublisherOptions {
     pub log_bytes: usize,
     /// Ticks between two baselines for lossy clients. 4 unless told.
     pub baseline_every: u64,
+    /// Bytes that each message on an ordered connection starts with, such as the topic of a connection that carries
+    /// several. Nothing unless told.
+    pub prefix: Vec<u8>,
 }
 
 impl Default for PublisherOptions {
     fn default() -> PublisherOptions {
-        PublisherOptions { log_frames: 128, log_bytes: 16 << 20, baseline_every: 4 }
+        PublisherOptions { log_frames: 128, log_bytes: 16 << 20, baseline_every: 4, prefix: Vec::new() }
     }
 }
 
@@ -95,7 +98,7 @@ impl Publisher {
     /// [`ViewError`]: what the spec and the world disagree on.
     pub fn new(world: &mut World, spec: ViewSpec, options: PublisherOptions) -> Result<Publisher, ViewError> {
         let view = View::new(world, spec)?;
-        let mut schema = Vec::new();
+        let mut schema = options.prefix.clone();
         view.schema().encode(&mut schema);
         Ok(Publisher {
             baselines: Baselines::new(view.schema()),
@@ -133,6 +136,11 @@ impl Publisher {
         self.snapshots
     }
 
+    /// Bytes of the newest frame in the log; 0 if there is none.
+    pub fn last_bytes(&self) -> usize {
+        self.log.back().map_or(0, |logged| logged.bytes.len())
+    }
+
     /// Publishes a tick: one frame, whatever the number of clients.
     ///
     /// # Panics
@@ -142,6 +150,7 @@ impl Publisher {
         let mut bytes = self.spare.pop().unwrap_or_default();
         let out = Arc::make_mut(&mut bytes);
         out.clear();
+        out.extend_from_slice(&self.options.prefix);
         self.view.publish(reader, tick, None, out);
         self.log_bytes += bytes.len();
         self.log.push_back(Logged { tick, bytes });
@@ -252,9 +261,9 @@ impl Publisher {
 
     /// The snapshot of the last tick, made once for all who want it.
     fn snapshot(&mut self) -> Bytes {
-        let view = &self.view;
+        let (view, prefix) = (&self.view, &self.options.prefix);
         let snapshot = self.snapshot.get_or_insert_with(|| {
-            let mut bytes = Vec::new();
+            let mut bytes = prefix.clone();
             view.snapshot(None, &mut bytes);
             Arc::new(bytes)
         });

@@ -382,6 +382,11 @@ impl Host {
         Ok(id)
     }
 
+    /// Tells this run of the host from others, as it says in `ready`.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
     /// Ends one connection.
     pub fn disconnect(&self, connection: u64) {
         self.0.disconnect(connection);

@@ -18,6 +18,7 @@ use mozjs::jsapi::{JS_SetGlobalJitCompilerOption, JSJitCompilerOption, SetStackF
 use mozjs::rust::{JSEngine, JSEngineHandle, ParentRuntime, Runtime};
 
 use crate::AgentError;
+use crate::spawned::Compiled;
 
 static ENGINE: OnceLock<Result<JSEngineHandle, String>> = OnceLock::new();
 static PARENT: Mutex<Weak<Parent>> = Mutex::new(Weak::new());
@@ -49,6 +50,8 @@ impl Drop for Counted {
 pub(crate) struct Parent {
     asks: Option<Sender<Sender<ParentRuntime>>>,
     thread: Option<JoinHandle<()>>,
+    /// What spawned agents run first, compiled.
+    pub(crate) scripts: Compiled,
 }
 
 impl Parent {
@@ -98,7 +101,7 @@ impl Parent {
             .stack_size(4 << 20)
             .spawn(control)
             .map_err(|error| AgentError::Engine(format!("no control thread: {error}")))?;
-        let parent = Parent { asks: Some(asks), thread: Some(thread) };
+        let parent = Parent { asks: Some(asks), thread: Some(thread), scripts: Compiled::new() };
         match started.recv() {
             Ok(Ok(())) => Ok(parent),
             Ok(Err(error)) => Err(error),
@@ -117,6 +120,8 @@ impl Parent {
 
 impl Drop for Parent {
     fn drop(&mut self) {
+        // While its runtime is counted, the engine is not shut down.
+        self.scripts.clear();
         // The channel's end is the word to end.
         drop(self.asks.take());
         if let Some(thread) = self.thread.take() {

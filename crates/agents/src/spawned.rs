@@ -24,6 +24,7 @@ mod clone;
 mod control;
 mod convert;
 mod event_loop;
+mod global;
 mod inbox;
 mod loader;
 mod message;
@@ -51,6 +52,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::message::Message;
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
+pub(crate) use self::scripts::Compiled;
 pub use self::value::ValueError;
 
 use self::control::Control;

@@ -20,19 +20,17 @@ use mozjs::jsapi as ja;
 use mozjs::jsapi::{Heap, JSObject, JSTracer, OnNewGlobalHookOption};
 use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
-use mozjs::rust::{
-    CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
-    evaluate_script,
-};
+use mozjs::rust::{CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, Trace, evaluate_script};
 
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
 use super::event_loop::{Asked, CallTask};
+use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
-use super::scripts::{INSPECT, PARTS, Script, WEB};
+use super::scripts::{INSPECT, Part, Script, WEB};
 use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
@@ -80,6 +78,8 @@ pub(crate) struct Realm {
     /// Calls that came before the main module was evaluated.
     pub(crate) early: RefCell<VecDeque<CallTask>>,
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
+    /// Parts that have run, by their places in the table of [`Part`]s; all of them until `web.js` has.
+    parts: Cell<u64>,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -173,6 +173,7 @@ impl Realm {
             asked_before: Cell::new(0),
             early: RefCell::default(),
             workers: RefCell::default(),
+            parts: Cell::new(u64::MAX),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
@@ -199,7 +200,7 @@ impl Realm {
             options.creationOptions_.sharedMemoryAndAtomics_ = self.options.shared_memory;
             options.creationOptions_.defineSharedArrayBufferConstructor_ = self.options.shared_memory;
             let hook = OnNewGlobalHookOption::FireOnNewGlobalHook;
-            let global = ja::JS_NewGlobalObject(raw, &SIMPLE_GLOBAL_CLASS, ptr::null_mut(), hook, &*options);
+            let global = ja::JS_NewGlobalObject(raw, &global::CLASS, ptr::null_mut(), hook, &*options);
             if global.is_null() {
                 return Err(AgentError::Engine("the realm cannot be made".into()));
             }
@@ -218,8 +219,8 @@ impl Realm {
             let raw = cx.raw_cx();
             rooted!(in(raw) let mut format = UndefinedValue());
             rooted!(in(raw) let mut web = UndefinedValue());
-            self.evaluate(cx, INSPECT.text, INSPECT.name, &mut format)?;
-            self.evaluate(cx, WEB.text, WEB.name, &mut web)?;
+            self.run(cx, INSPECT, &mut format)?;
+            self.run(cx, WEB, &mut web)?;
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
             let failed = |_| AgentError::Engine("the realm cannot be set up".into());
             natives::table(raw, &mut table).map_err(failed)?;
@@ -248,12 +249,7 @@ impl Realm {
                     None => return Err(failed(Pending)),
                 }
             }
-            for Script { name, text } in PARTS {
-                rooted!(in(raw) let mut part = UndefinedValue());
-                rooted!(in(raw) let mut nothing = UndefinedValue());
-                self.evaluate(cx, text, name, &mut part)?;
-                self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing).map_err(failed)?;
-            }
+            self.parts.set(0);
         }
         Ok(())
     }
@@ -273,7 +269,52 @@ impl Realm {
         self.options.shared_memory
     }
 
-    /// Evaluates a script of ours, or of Rust's.
+    /// Runs a part that has not run yet; whether it did.
+    ///
+    /// # Safety
+    /// `cx` is this thread's context, in this realm, which is entered.
+    pub(crate) unsafe fn run_part(&self, cx: &mut JSContext, at: usize) -> Converted<bool> {
+        if self.has_part(at) {
+            return Ok(false);
+        }
+        self.parts.set(self.parts.get() | 1 << at);
+        // SAFETY: as the caller answers.
+        let ran = unsafe {
+            rooted!(in(cx.raw_cx()) let mut part = UndefinedValue());
+            rooted!(in(cx.raw_cx()) let mut nothing = UndefinedValue());
+            let scripts = &self.shared.parent.scripts;
+            let ran = scripts.run(cx, Part::script(at), &mut part);
+            ran.and_then(|()| self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing))
+        };
+        if ran.is_err() {
+            self.parts.set(self.parts.get() & !(1 << at));
+        }
+        ran.map(|()| true)
+    }
+
+    /// Whether a part has run, or runs.
+    pub(crate) fn has_part(&self, at: usize) -> bool {
+        self.parts.get() & 1 << at != 0
+    }
+
+    /// Evaluates a script of ours.
+    ///
+    /// # Safety
+    /// As for [`Realm::run_part`].
+    unsafe fn run(
+        &self,
+        cx: &mut JSContext,
+        script: Script,
+        value: &mut RootedGuard<'_, JSVal>,
+    ) -> Result<(), AgentError> {
+        // SAFETY: as the caller answers.
+        unsafe { self.shared.parent.scripts.run(cx, script, value) }.map_err(|failed| match self.failure(cx, failed) {
+            Some(thrown) => thrown.into(),
+            None => AgentError::Terminated(self.why()),
+        })
+    }
+
+    /// Evaluates a script of Rust's.
     pub(crate) fn evaluate(
         &self,
         cx: &mut JSContext,

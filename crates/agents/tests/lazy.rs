@@ -25,10 +25,19 @@ fn all_globals_are_named_before_they_are_used() {
     let script = format!(
         "const before = Object.getOwnPropertyNames(globalThis);
          for (const name of before) void globalThis[name];
+         void MessagePort.prototype;
          [{names}, ['performance', 'navigator', 'postMessage', 'Map', 'self'].every((name) => before.includes(name)),
            new Set(before).size === before.length].join()"
     );
     assert_eq!(eval(&script), ",true,true");
+}
+
+#[test]
+fn handlers_of_the_global_are_enumerable() {
+    assert_eq!(
+        eval("const names = []; for (const name in globalThis) names.push(name); names.sort().join()"),
+        "onerror,onmessage,onmessageerror,onunhandledrejection"
+    );
 }
 
 #[test]

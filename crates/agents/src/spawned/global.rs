@@ -1,11 +1,11 @@
-//! The global object of spawned agents: its standard classes, and the globals of [`PARTS`], come when they are looked up.
+//! The global object of spawned agents: its standard classes, and what our scripts define, come when they are looked up.
 //!
-//! A part's globals are plain data properties once it was run; before that, every lookup, definition or deletion of one of
-//! them runs the part first. So a script cannot tell, but by the clock.
+//! A script's globals are plain data properties once it was run; before that, every lookup, definition or deletion of one of
+//! them runs the script first. So a script cannot tell, but by the clock.
 //!
 //! # Rules
-//! - A part is run once: it is marked before it runs, so that it may look its own names up, and unmarked if it fails.
-//! - Only the agent's own global has parts; other globals of its thread do not.
+//! - A script is run once: it is marked before it runs, so that it may look its own names up, and unmarked if it fails.
+//! - Only the agent's own global has them; other globals of its thread do not.
 
 use std::collections::HashMap;
 use std::ptr;
@@ -20,7 +20,7 @@ use mozjs::rooted;
 use mozjs::rust::Runtime;
 
 use super::realm::Realm;
-use super::scripts::PARTS;
+use super::scripts::{PARTS, WEB_GLOBALS};
 use crate::agent::guarded;
 
 /// The class of an agent's global object.
@@ -47,24 +47,34 @@ static OPS: JSClassOps = JSClassOps {
     trace: Some(ja::JS_GlobalObjectTraceHook),
 };
 
-/// The parts by the names that they define.
-static NAMES: LazyLock<HashMap<&'static [u8], usize>> = LazyLock::new(|| {
-    let mut names = HashMap::new();
+/// What defines a global.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Definer {
+    /// `web.js`.
+    Web,
+    /// The part at this place in [`PARTS`].
+    Part(usize),
+}
+
+/// The scripts by the names that they define.
+static NAMES: LazyLock<HashMap<&'static [u8], Definer>> = LazyLock::new(|| {
+    let mut names: HashMap<_, _> = WEB_GLOBALS.iter().map(|name| (name.as_bytes(), Definer::Web)).collect();
     for (at, part) in PARTS.iter().enumerate() {
         for name in part.globals {
-            names.entry(name.as_bytes()).or_insert(at);
+            names.entry(name.as_bytes()).or_insert(Definer::Part(at));
         }
     }
     names
 });
 
-const _: () = assert!(PARTS.len() <= 64);
+// A bit each.
+const _: () = assert!(PARTS.len() < 64);
 
-/// The part that defines the property of this key.
+/// What defines the property of this key.
 ///
 /// # Safety
 /// `raw` is this thread's context, alive; the key does not move meanwhile.
-unsafe fn part_of(raw: *mut RawJSContext, key: PropertyKey) -> Option<usize> {
+unsafe fn definer(raw: *mut RawJSContext, key: PropertyKey) -> Option<Definer> {
     if !key.is_string() {
         return None;
     }
@@ -92,11 +102,15 @@ unsafe extern "C" fn resolve(
     unsafe {
         *resolved = false;
         if let Some(realm) = Realm::here().filter(|realm| realm.global() == object.get())
-            && let Some(part) = part_of(raw, key.get())
+            && let Some(definer) = definer(raw, key.get())
         {
             return guarded(raw, |cx| {
                 let _realm = ja::JSAutoRealm::new(cx.raw_cx(), realm.global());
-                match realm.run_part(cx, part) {
+                let ran = match definer {
+                    Definer::Web => realm.run_web(cx),
+                    Definer::Part(at) => realm.run_part(cx, at),
+                };
+                match ran {
                     Ok(ran) => {
                         *resolved = ran;
                         true
@@ -113,12 +127,12 @@ unsafe extern "C" fn resolve(
 unsafe extern "C" fn may_resolve(names: *const JSAtomState, key: PropertyKey, object: *mut JSObject) -> bool {
     // SAFETY: called by the engine with a key that stays.
     unsafe {
-        Runtime::get().is_none_or(|raw| part_of(raw.as_ptr(), key).is_some())
+        Runtime::get().is_none_or(|raw| definer(raw.as_ptr(), key).is_some())
             || ja::JS_MayResolveStandardClass(names, key, object)
     }
 }
 
-/// Names what is not defined yet. All of it is not enumerable.
+/// Names what is not defined yet.
 unsafe extern "C" fn enumerate(
     raw: *mut RawJSContext,
     object: ja::HandleObject,
@@ -127,11 +141,21 @@ unsafe extern "C" fn enumerate(
 ) -> bool {
     // SAFETY: called by the engine on the agent's thread, with rooted handles.
     unsafe {
-        if let Some(realm) = Realm::here().filter(|realm| !enumerable_only && realm.global() == object.get()) {
+        let realm = Realm::here().filter(|realm| realm.global() == object.get());
+        // Of ours only some of `web.js` are enumerable; the engine lists them once they are there.
+        if let Some(realm) = realm.filter(|realm| !realm.has_web())
+            && !guarded(raw, |cx| {
+                let _realm = ja::JSAutoRealm::new(cx.raw_cx(), realm.global());
+                realm.run_web(cx).is_ok()
+            })
+        {
+            return false;
+        }
+        if let Some(realm) = realm.filter(|_| !enumerable_only) {
             rooted!(in(raw) let mut text = ptr::null_mut::<JSString>());
-            rooted!(in(raw) let mut key = ja::PropertyKey::default());
+            rooted!(in(raw) let mut key = PropertyKey::default());
             for (at, part) in PARTS.iter().enumerate().filter(|(at, _)| !realm.has_part(*at)) {
-                for name in part.globals.iter().filter(|name| NAMES.get(name.as_bytes()) == Some(&at)) {
+                for name in part.globals.iter().filter(|name| NAMES.get(name.as_bytes()) == Some(&Definer::Part(at))) {
                     text.set(ja::JS_AtomizeStringN(raw, name.as_ptr().cast(), name.len()));
                     if text.is_null()
                         || !ja::JS_StringToId(raw, text.handle().into(), key.handle_mut().into())

@@ -1,9 +1,9 @@
 //! The scripts that make a spawned agent's realm what it is.
 //!
-//! `web.js` holds what running an agent needs. Everything else is a *part*: a script in `web/` that evaluates to a function,
-//! which gets the internals of `web.js` and returns the globals that it defines, by name. A part is run when one of those
-//! names is first looked up (see [`global`](super::global)); so a part reads its clock, its options and the internals of
-//! other parts then, not when the agent starts.
+//! `web.js` holds what most agents need. Everything else is a *part*: a script in `web/` that evaluates to a function, which
+//! gets the internals of `web.js` and returns the globals that it defines, by name. A part is run when one of those names is
+//! first looked up (see [`global`](super::global)), and so is `web.js`, or when Rust first needs one of its tools: an agent
+//! that does neither runs no script of ours.
 //!
 //! A script is compiled once, completely and without keeping its text, to a stencil: immutable data that every runtime makes
 //! its own functions from. Stencils belong to the parent runtime, as they hold strings of the engine's. Functions of ours
@@ -44,7 +44,39 @@ pub(crate) struct Part {
 pub(crate) const INSPECT: Script = Script { name: c"peristyle:inspect", text: include_str!("../inspect.js"), at: 0 };
 pub(crate) const WEB: Script = Script { name: c"peristyle:web", text: include_str!("web.js"), at: 1 };
 
-/// At most 64. A name belongs to the first that has it.
+/// The globals that `web.js` defines, all of them.
+pub(crate) const WEB_GLOBALS: [&str; 28] = [
+    "self",
+    "name",
+    "console",
+    "postMessage",
+    "close",
+    "onmessage",
+    "onmessageerror",
+    "onerror",
+    "onunhandledrejection",
+    "addEventListener",
+    "removeEventListener",
+    "dispatchEvent",
+    "reportError",
+    "structuredClone",
+    "queueMicrotask",
+    "setTimeout",
+    "setInterval",
+    "clearTimeout",
+    "clearInterval",
+    "DOMException",
+    "Event",
+    "EventTarget",
+    "MessageEvent",
+    "ErrorEvent",
+    "PromiseRejectionEvent",
+    "MessagePort",
+    "MessageChannel",
+    "Worker",
+];
+
+/// At most 63. A name belongs to the first that has it.
 pub(crate) static PARTS: [Part; 1] = [Part {
     name: c"peristyle:performance",
     text: include_str!("web/performance.js"),

@@ -534,10 +534,11 @@ pub(crate) fn spawn_worker(
     specifier: &str,
     name: String,
     caller: &str,
+    place: (u32, u32),
 ) -> Result<(u64, End), AgentError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let importer = loader::importer_called(realm, caller);
-    let library = match realm.library.entered_at(&realm.shared, &importer, specifier) {
+    let library = match realm.library.entered_at(&realm.shared, &importer, specifier, place) {
         Ok(library) => Arc::new(library),
         Err(error) => {
             let id = NEXT.fetch_add(1, Ordering::Relaxed);

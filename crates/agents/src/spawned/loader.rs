@@ -95,16 +95,21 @@ impl Library {
     }
 
     /// A library with the same modules and another main one: what a worker's URL names in a module.
-    pub(crate) fn entered_at(&self, shared: &Shared, importer: &Source, url: &str) -> Result<Library, AgentError> {
-        let found = self.resolve(shared, importer, url).or_else(|reason| {
-            // A name alone is a relative URL here, other than in an import.
-            let is_name = !url.starts_with(['.', '/']) && Url::parse(url).is_err();
-            if is_name { self.resolve(shared, importer, &format!("./{url}")) } else { Err(reason) }
-        });
+    pub(crate) fn entered_at(
+        &self,
+        shared: &Shared,
+        importer: &Source,
+        url: &str,
+        (line, column): (u32, u32),
+    ) -> Result<Library, AgentError> {
+        // A name alone is a relative URL here, other than in an import; but a host may have given it a meaning.
+        let is_name = !url.starts_with(['.', '/']) && Url::parse(url).is_err();
+        let beside = is_name.then(|| self.resolve(shared, importer, &format!("./{url}")).ok()).flatten();
+        let found = beside.map_or_else(|| self.resolve(shared, importer, url), Ok);
         let main = found.map_err(|reason| AgentError::Import {
             importer: importer.path.clone(),
-            line: 1,
-            column: 1,
+            line,
+            column,
             specifier: url.chars().take(256).collect(),
             reason,
         })??;

@@ -604,8 +604,10 @@
         throw new TypeError(`Worker: type ${show(options.type)} is not supported, only "module"`);
       }
       // Relative URLs are the calling module's, which the stack names.
-      const caller = place(new Error().stack).filename ?? "";
-      const [id, port] = native.spawn(`${url}`, options?.name === undefined ? "" : `${options.name}`, caller);
+      const { filename = "", lineno = 1, colno = 1 } = place(new Error().stack);
+      url = `${url}`;
+      const name = options?.name === undefined ? "" : `${options.name}`;
+      const [id, port] = native.spawn(url, name, filename, lineno, colno);
       this.#id = id;
       this.#port = port;
       apply(timersSet, workers, [id, this]);

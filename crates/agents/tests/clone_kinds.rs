@@ -245,7 +245,7 @@ fn bytes_that_are_no_clone_are_typed_errors() {
 #[test]
 fn mutated_clones_never_harm_the_process() {
     const RUNS: u64 = 6;
-    const INPUTS: u64 = 8_000;
+    const INPUTS: u64 = 50_000;
     if let Ok(seed) = env::var("PERISTYLE_CLONE_SEED") {
         return read_mutated(seed.parse().unwrap(), INPUTS);
     }

@@ -25,6 +25,7 @@ use mozjs::{glue, rooted};
 use super::clone::port_of;
 use super::control::Control;
 use super::convert::{Pending, done, text_to_js, to_js};
+use super::host_modules::HostModules;
 use super::inbox::{Dispatch, Inbox, Next, Task};
 use super::loader::{self, Library};
 use super::natives;
@@ -33,7 +34,7 @@ use super::port::End;
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::value::Value;
-use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown};
+use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
@@ -46,19 +47,42 @@ pub(crate) struct CallTask {
 }
 
 pub(crate) enum What {
-    Export { name: String, arguments: Vec<Value> },
-    Eval { text: String },
+    Export {
+        name: String,
+        arguments: Vec<Value>,
+    },
+    /// With one argument, that another process serialised.
+    ExportOfClone {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    /// The value that another process serialised.
+    ReadClone {
+        bytes: Vec<u8>,
+    },
+    Eval {
+        text: String,
+    },
+}
+
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Value,
+    /// A structured clone for another process, as bytes.
+    Clone,
 }
 
 /// An answer that is owed. Dropped without one, it says that the agent has ended.
 pub(crate) struct Asked {
     answer: Answer<Result<Value, CallError>>,
+    pub(crate) form: Form,
     _hold: Hold,
 }
 
 impl Asked {
-    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, inbox: &Arc<Inbox>) -> Asked {
-        Asked { answer, _hold: Hold::new(inbox) }
+    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, form: Form, inbox: &Arc<Inbox>) -> Asked {
+        Asked { answer, form, _hold: Hold::new(inbox) }
     }
 
     pub(crate) fn answer(self, answer: Result<Value, CallError>) {
@@ -110,6 +134,14 @@ pub(crate) struct Life {
 /// Starts an agent, on a thread that waits for one if there is. `ended` runs there, last.
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
     let shared = life.shared.clone();
+    let on_exit = life.options.on_exit.clone();
+    let ended = move |exit: Exit| {
+        if let Some(hook) = on_exit {
+            // A panic was reported by the panic hook; the agent has ended all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&exit)));
+        }
+        ended(exit);
+    };
     match shared.pool.take(Box::new(Order { life, ended: Box::new(ended) })) {
         Ok(thread) => Ok(thread),
         Err(order) => {
@@ -133,7 +165,7 @@ pub(crate) fn spare(
     // Nothing of this is used, but for the options: an order replaces it.
     let life = Life {
         shared: shared.clone(),
-        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""))?),
+        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::new(None, None))?),
         hooks: Arc::new(AgentHooks::new(|_| {})),
         control: Arc::new(Control::new(inbox.clone())),
         inbox,
@@ -309,6 +341,11 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
         if realm.is_stopped() {
             return terminated();
         }
+        if let Some(hook) = &realm.options.on_start
+            && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
+        {
+            return Exit::Failed(AgentError::Engine("its hook on_start panicked".into()));
+        }
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
@@ -397,6 +434,8 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
             unsafe { answer(cx, realm, call) }
         }
         // SAFETY: as the caller answers.
+        Task::Broadcast(delivery) => unsafe { broadcast::deliver(cx, realm, delivery) },
+        // SAFETY: as the caller answers.
         Task::Worker(id, event) => unsafe { worker_said(cx, realm, id, event) },
     }
 }
@@ -483,19 +522,40 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
         rooted!(in(raw) let mut result = UndefinedValue());
         let failed = match what {
             What::Export { name, arguments } => {
-                rooted!(in(raw) let mut text = UndefinedValue());
                 rooted!(in(raw) let mut list = UndefinedValue());
-                let called =
-                    text_to_js(raw, &name, &mut text).and_then(|()| arguments_to_js(raw, &arguments, &mut list));
-                let called = called.and_then(|()| {
-                    let namespace = ObjectValue(realm.namespace.get());
-                    realm.use_tool(cx, Tool::Call, &[namespace, text.get(), list.get(), id], &mut result)
-                });
-                if called.is_ok() && result.is_boolean() && !result.to_boolean() {
-                    answer_with(Err(CallError::NoExport { name }));
-                }
-                called.err().map(|failed| realm.failure(cx, failed).map(AgentError::from))
+                let made = arguments_to_js(raw, &arguments, &mut list)
+                    .map_err(|failed| realm.failure(cx, failed).map(AgentError::from));
+                made.and_then(|()| call_export(cx, realm, number, &name, &list)).err()
             }
+            What::ExportOfClone { name, bytes } => {
+                rooted!(in(raw) let mut list = UndefinedValue());
+                match read_clone(cx, realm, &bytes, &mut result) {
+                    Ok(()) => {
+                        let contents = ja::HandleValueArray { length_: 1, elements_: &*result };
+                        rooted!(in(raw) let array = ja::NewArrayObject(raw, &contents));
+                        if !array.is_null() {
+                            list.set(ObjectValue(array.get()));
+                        }
+                        call_export(cx, realm, number, &name, &list).err()
+                    }
+                    Err(Some(wrong)) => {
+                        answer_with(Err(wrong));
+                        None
+                    }
+                    Err(None) => Some(None),
+                }
+            }
+            What::ReadClone { bytes } => match read_clone(cx, realm, &bytes, &mut result) {
+                Ok(()) => {
+                    let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
+                    if settled { None } else { Some(None) }
+                }
+                Err(Some(wrong)) => {
+                    answer_with(Err(wrong));
+                    None
+                }
+                Err(None) => Some(None),
+            },
             What::Eval { text } => match realm.evaluate(cx, &text, c"eval", &mut result) {
                 Ok(()) => {
                     let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
@@ -514,6 +574,55 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
             Some(None) => false,
         }
     }
+}
+
+/// Calls an export for Rust; its promise settles the call of that number. The error is what was thrown, or nothing if the agent
+/// was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn call_export(
+    cx: &mut JSContext,
+    realm: &Realm,
+    number: u32,
+    name: &str,
+    arguments: &RootedGuard<'_, JSVal>,
+) -> Result<(), Option<AgentError>> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let mut text = UndefinedValue());
+        rooted!(in(raw) let mut result = UndefinedValue());
+        let called = text_to_js(raw, name, &mut text).and_then(|()| {
+            let (namespace, number) = (ObjectValue(realm.namespace.get()), DoubleValue(number.into()));
+            realm.use_tool(cx, Tool::Call, &[namespace, text.get(), arguments.get(), number], &mut result)
+        });
+        called.map_err(|failed| realm.failure(cx, failed).map(AgentError::from))?;
+        if result.is_boolean() && !result.to_boolean() {
+            let asked = realm.asked.borrow_mut().remove(&number);
+            if let Some(asked) = asked {
+                asked.answer(Err(CallError::NoExport { name: name.into() }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what another process serialised. The error says what is wrong with it, or nothing if the agent was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn read_clone(
+    cx: &mut JSContext,
+    realm: &Realm,
+    bytes: &[u8],
+    value: &mut RootedGuard<'_, JSVal>,
+) -> Result<(), Option<CallError>> {
+    let max = realm.options.ports.message_bytes;
+    foreign::check(bytes, max).map_err(|reason| Some(CallError::NoClone { reason }))?;
+    // SAFETY: as the caller answers.
+    let read = unsafe { foreign::read(cx, realm, bytes, value) };
+    read.map_err(|failed| realm.failure(cx, failed).map(|thrown| CallError::NoClone { reason: thrown.message }))
 }
 
 /// # Safety
@@ -538,17 +647,26 @@ unsafe fn arguments_to_js(
     Ok(())
 }
 
-/// Starts a worker of this agent; its number, and our end of the channel to it.
-pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Result<(u64, End), AgentError> {
+/// Starts a worker of this agent; its number, and our end of the channel to it. What is wrong with its code is told as the
+/// worker's own error, in a later task.
+pub(crate) fn spawn_worker(
+    realm: &Realm,
+    specifier: &str,
+    name: String,
+    caller: &str,
+    place: (u32, u32),
+) -> Result<(u64, End), AgentError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let library = realm.library.entered_at(&realm.shared, specifier);
-    let library = Arc::new(library.map_err(|reason| AgentError::Import {
-        importer: realm.library.main.path.clone(),
-        line: 1,
-        column: 1,
-        specifier: specifier.chars().take(256).collect(),
-        reason,
-    })?);
+    let importer = loader::importer_called(realm, caller);
+    let library = match realm.library.entered_at(&realm.shared, &importer, specifier, place) {
+        Ok(library) => Arc::new(library),
+        Err(error) => {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let (ours, _) = End::pair(realm.options.ports);
+            drop(realm.inbox.push(Task::Worker(id, WorkerEvent::Exit(Exit::Failed(error)))));
+            return Ok((id, ours));
+        }
+    };
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
     let inbox = Arc::new(Inbox::new());
@@ -557,7 +675,16 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
     });
-    let options = AgentOptions { name, on_error: None, may_block: true, ..realm.options.clone() };
+    // A worker tells its parent, not the host.
+    let options = AgentOptions {
+        name,
+        may_block: true,
+        on_start: None,
+        on_exit: None,
+        on_error: None,
+        on_unhandled_rejection: None,
+        ..realm.options.clone()
+    };
     let parent = realm.inbox.clone();
     let life = Life {
         shared: realm.shared.clone(),
@@ -587,10 +714,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
         WorkerEvent::Exit(exit) => {
             over = true;
             if let Exit::Failed(error) = exit {
-                thrown = Some(match error {
-                    AgentError::Threw { name, message, stack } => Thrown { name, message, stack },
-                    other => Thrown::new("Error", &other.to_string(), ""),
-                });
+                thrown = Some(error.into());
             }
             let worker = realm.workers.borrow_mut().remove(&id);
             if let Some(worker) = worker {
@@ -651,7 +775,7 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
         ja::ShutdownAsyncTasks(raw);
         crate::agent::discard_tasks(cx);
     }
-    drop((realm.asked.take(), realm.early.take()));
+    drop((realm.asked.take(), realm.early.take(), realm.broadcasts.take()));
     // Listening ports hold inboxes, and the realm holds this one.
     let ports: Vec<_> = realm.ports.borrow().values().map(|port| port.get()).collect();
     for port in ports {

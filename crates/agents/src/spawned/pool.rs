@@ -203,7 +203,20 @@ pub(crate) struct Waiting {
 impl AgentOptions {
     /// Whether an agent set up with these options can be given the others.
     fn fits(&self, other: &AgentOptions) -> bool {
-        let AgentOptions { name: _, heap_bytes, stack_bytes, may_block: _, shared_memory, ports: _, on_error: _ } =
+        let AgentOptions {
+            name: _,
+            heap_bytes,
+            stack_bytes,
+            may_block: _,
+            shared_memory,
+            ports: _,
+            import_map: _,
+            loader: _,
+            on_start: _,
+            on_exit: _,
+            on_error: _,
+            on_unhandled_rejection: _,
+        } =
             self;
         (heap_bytes, stack_bytes, shared_memory) == (&other.heap_bytes, &other.stack_bytes, &other.shared_memory)
     }

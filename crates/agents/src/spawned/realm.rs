@@ -22,6 +22,7 @@ use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue
 use mozjs::rooted;
 use mozjs::rust::{CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, Trace, evaluate_script};
 
+use super::broadcast::Subscription;
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
@@ -56,6 +57,8 @@ pub(crate) enum Tool {
     Rejected,
     Worker,
     Part,
+    Broadcast,
+    Resolver,
     Count,
 }
 
@@ -64,6 +67,7 @@ pub(crate) struct Realm {
     global: Heap<*mut JSObject>,
     tools: [Heap<JSVal>; Tool::Count as usize],
     port_prototype: Heap<*mut JSObject>,
+    exception_prototype: Heap<*mut JSObject>,
     /// The main module's, once it is linked.
     pub(crate) namespace: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
@@ -85,6 +89,8 @@ pub(crate) struct Realm {
     port: Cell<Option<End>>,
     /// The `MessagePort` of that end, once `web.js` has it.
     own_port: Heap<*mut JSObject>,
+    /// Open `BroadcastChannel`s, by number.
+    pub(crate) broadcasts: RefCell<HashMap<u64, Subscription>>,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -117,6 +123,7 @@ unsafe impl Trace for Realm {
         unsafe {
             self.global.trace(tracer);
             self.port_prototype.trace(tracer);
+            self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.own_port.trace(tracer);
             for tool in &self.tools {
@@ -173,6 +180,7 @@ impl Realm {
             global: Heap::default(),
             tools: Default::default(),
             port_prototype: Heap::default(),
+            exception_prototype: Heap::default(),
             namespace: Heap::default(),
             modules: RefCell::default(),
             ports: RefCell::default(),
@@ -185,6 +193,7 @@ impl Realm {
             ran: Cell::new(0),
             port: Cell::new(Some(port)),
             own_port: Heap::default(),
+            broadcasts: RefCell::default(),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
@@ -264,12 +273,15 @@ impl Realm {
             self.call(cx, &web, &arguments, &mut tools)?;
             done(tools.is_object())?;
             rooted!(in(raw) let tools = tools.to_object());
-            for at in 0..=Tool::Count as usize {
+            for at in 0..Tool::Count as usize + 2 {
                 rooted!(in(raw) let mut tool = UndefinedValue());
                 done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))?;
+                // Prototypes come last.
                 match self.tools.get(at) {
                     Some(known) => known.set(tool.get()),
-                    None => self.port_prototype.set(if tool.is_object() { tool.to_object() } else { ptr::null_mut() }),
+                    None if !tool.is_object() => return Err(Pending),
+                    None if at == Tool::Count as usize => self.port_prototype.set(tool.to_object()),
+                    None => self.exception_prototype.set(tool.to_object()),
                 }
             }
         }
@@ -311,6 +323,12 @@ impl Realm {
     pub(crate) fn port_prototype(&self) -> ja::Handle<*mut JSObject> {
         // SAFETY: traced where it lies.
         unsafe { self.port_prototype.handle() }
+    }
+
+    /// Prototype of `DOMException`s; null until `web.js` has run.
+    pub(crate) fn exception_prototype(&self) -> ja::Handle<*mut JSObject> {
+        // SAFETY: traced where it lies.
+        unsafe { self.exception_prototype.handle() }
     }
 
     /// Whether `SharedArrayBuffer`s may come and go.
@@ -501,6 +519,14 @@ impl Realm {
         self.hooks.error(&self.shared, &self.options.name, thrown);
     }
 
+    /// Tells whoever spawned the agent of a promise that was rejected without a handler.
+    pub(crate) fn unhandled_rejection(&self, thrown: Thrown) {
+        match &self.options.on_unhandled_rejection {
+            Some(hook) => hook(&thrown),
+            None => self.uncaught(thrown),
+        }
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.heap_full.get() || self.inbox.is_stopped()
     }
@@ -531,7 +557,7 @@ pub(crate) fn throw_clone_error(cx: &mut JSContext, realm: &Realm, message: &str
     throw_exception(cx, realm, "DataCloneError", message);
 }
 
-/// Throws a `DOMException`.
+/// Throws a `DOMException`, or a `TypeError` or `SyntaxError` if that is the name.
 pub(crate) fn throw_exception(cx: &mut JSContext, realm: &Realm, name: &str, message: &str) {
     // SAFETY: the context is this thread's, in the realm; values are rooted.
     unsafe {

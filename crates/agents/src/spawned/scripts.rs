@@ -77,11 +77,25 @@ pub(crate) const WEB_GLOBALS: [&str; 28] = [
 ];
 
 /// At most 63. A name belongs to the first that has it.
-pub(crate) static PARTS: [Part; 1] = [Part {
-    name: c"peristyle:performance",
-    text: include_str!("web/performance.js"),
-    globals: &["performance", "navigator"],
-}];
+pub(crate) static PARTS: [Part; 5] = [
+    Part {
+        name: c"peristyle:performance",
+        text: include_str!("web/performance.js"),
+        globals: &["performance", "navigator"],
+    },
+    Part {
+        name: c"peristyle:encoding",
+        text: include_str!("web/encoding.js"),
+        globals: &["TextEncoder", "TextDecoder", "atob", "btoa"],
+    },
+    Part { name: c"peristyle:url", text: include_str!("web/url.js"), globals: &["URL", "URLSearchParams"] },
+    Part {
+        name: c"peristyle:abort",
+        text: include_str!("web/abort.js"),
+        globals: &["AbortController", "AbortSignal", "CustomEvent"],
+    },
+    Part { name: c"peristyle:broadcast", text: include_str!("web/broadcast.js"), globals: &["BroadcastChannel"] },
+];
 
 impl Part {
     /// The script of the part at this place in [`PARTS`].

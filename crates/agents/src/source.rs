@@ -37,6 +37,10 @@ const NESTING_MAX: usize = 1024;
 pub(crate) enum Kind {
     Script,
     Json,
+    /// A CommonJS module; spawned agents only.
+    Common,
+    /// Stands for a module of ours; spawned agents only.
+    Builtin,
 }
 
 /// A file as the engine compiles it.
@@ -152,8 +156,9 @@ pub(crate) fn prepare(path: &Path, mut text: String) -> Result<Source, AgentErro
         "js" | "mjs" => (Kind::Script, false),
         "ts" | "mts" => (Kind::Script, true),
         "json" => (Kind::Json, false),
+        "cjs" => (Kind::Common, false),
         _ => {
-            let reason = "not a module: its name ends in none of .js, .mjs, .ts, .mts and .json";
+            let reason = "not a module: its name ends in none of .js, .mjs, .cjs, .ts, .mts and .json";
             return Err(unreadable(path, reason.into()));
         }
     };

@@ -28,6 +28,7 @@ mod inbox;
 mod loader;
 mod message;
 mod natives;
+mod node;
 mod port;
 mod realm;
 mod reply;
@@ -50,6 +51,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::message::Message;
+pub use self::node::{Allowed, NodeOptions, OutputHook, Stream};
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
 pub use self::value::ValueError;
 
@@ -57,6 +59,7 @@ use self::control::Control;
 use self::event_loop::{Asked, CallTask, Hold, Life, What, WorkerThread, launch};
 use self::inbox::{Inbox, Task};
 use self::loader::Library;
+use self::node::Seat;
 use self::port::End;
 use self::reply::{Reply, reply};
 use self::value::Value;
@@ -128,6 +131,9 @@ pub struct AgentOptions {
     pub ports: PortLimits,
     /// Told of errors that nothing handled, from the start; see [`AgentHandle::on_error`].
     pub on_error: Option<ErrorHook>,
+    /// Makes it an agent in Node's manner; its workers are, too. None unless told: `node:` modules can be imported all the
+    /// same, but have nothing of the system.
+    pub node: Option<NodeOptions>,
 }
 
 impl Default for AgentOptions {
@@ -140,6 +146,7 @@ impl Default for AgentOptions {
             shared_memory: true,
             ports: PortLimits::default(),
             on_error: None,
+            node: None,
         }
     }
 }
@@ -153,6 +160,7 @@ impl fmt::Debug for AgentOptions {
             .field("may_block", &self.may_block)
             .field("shared_memory", &self.shared_memory)
             .field("ports", &self.ports)
+            .field("node", &self.node)
             .finish_non_exhaustive()
     }
 }
@@ -246,6 +254,9 @@ pub enum Exit {
     Finished,
     /// Its script called `close()`.
     Closed,
+    /// Its script ended it with this code, as Node's do: by `process.exit`, `process.exitCode`, or an error that nothing
+    /// handled in an agent with [`NodeOptions`].
+    Exited(i32),
     /// It was terminated, or outgrew its heap; why.
     Terminated(String),
     /// Its main module failed, or it could not be started.
@@ -292,6 +303,7 @@ impl Cluster {
         let life = Life {
             shared,
             library,
+            seat: Seat::of(&options),
             options,
             hooks: hooks.clone(),
             inbox: inbox.clone(),

@@ -27,8 +27,10 @@ use super::control::Control;
 use super::convert::{Pending, done, text_to_js, to_js};
 use super::inbox::{Dispatch, Inbox, Next, Task};
 use super::loader::{self, Library};
+use super::message::Packet;
 use super::natives;
-use super::port::End;
+use super::node::{self, Origin, Seat};
+use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::value::Value;
@@ -91,7 +93,18 @@ pub(crate) enum WorkerEvent {
 pub(crate) struct WorkerThread {
     pub(crate) control: Arc<Control>,
     thread: JoinHandle<()>,
-    _hold: Hold,
+    hold: Option<Hold>,
+}
+
+impl WorkerThread {
+    /// Says whether it keeps the agent that started it, whose inbox this is. What is given back is to be dropped.
+    pub(crate) fn keep(&mut self, inbox: &Arc<Inbox>, keeps: bool) -> Option<Hold> {
+        match (keeps, &self.hold) {
+            (true, None) => self.hold.replace(Hold::new(inbox)),
+            (false, Some(_)) => self.hold.take(),
+            _ => None,
+        }
+    }
 }
 
 /// What an agent is made of.
@@ -104,6 +117,7 @@ pub(crate) struct Life {
     pub(crate) control: Arc<Control>,
     /// The agent's end of the channel to whoever spawned it.
     pub(crate) port: End,
+    pub(crate) seat: Seat,
 }
 
 /// Starts an agent's thread. `ended` runs there, last.
@@ -119,7 +133,7 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
 }
 
 fn live(life: Life) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port } = life;
+    let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
         Err(error) => {
@@ -128,7 +142,7 @@ fn live(life: Life) -> Exit {
         }
     };
     control.attach(host.remote());
-    let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks);
+    let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks, seat);
     let entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,
@@ -192,7 +206,7 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
 /// # Safety
 /// `cx` is this thread's context, in the realm.
 unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
-    let terminated = || Exit::Terminated(realm.why());
+    let terminated = || realm.ended();
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
@@ -211,7 +225,8 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
         while realm.phase.get() != Phase::Closing {
             match realm.inbox.next() {
                 Next::Task(task) => {
-                    if !run(cx, realm, task) || !checkpoint(cx, realm) || realm.heap_full.get() {
+                    let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
+                    if !ran || !checkpoint(cx, realm) || realm.heap_full.get() {
                         return terminated();
                     }
                 }
@@ -219,7 +234,7 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
                 Next::Idle if realm.phase.get() == Phase::Starting => {
                     return Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() });
                 }
-                Next::Idle => return Exit::Finished,
+                Next::Idle => return node::idle(cx, realm),
             }
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
@@ -243,7 +258,15 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
                 let mut unhandled = realm.unhandled.borrow_mut();
                 if unhandled.is_empty() { None } else { Some(unhandled.remove(0)) }
             };
-            let Some(unhandled) = unhandled else { break };
+            let Some(unhandled) = unhandled else {
+                if !node::has_ticks(realm) {
+                    break;
+                }
+                if !node::run_ticks(cx, realm) {
+                    return false;
+                }
+                continue;
+            };
             promise.set(unhandled.get());
             drop(unhandled);
             rooted!(in(raw) let mut reason = UndefinedValue());
@@ -421,9 +444,18 @@ unsafe fn arguments_to_js(
     Ok(())
 }
 
-/// Starts a worker of this agent; its number, and our end of the channel to it.
+/// What a worker starts with.
+pub(crate) struct Start {
+    pub(crate) library: Arc<Library>,
+    pub(crate) options: AgentOptions,
+    /// Its number is given when it starts.
+    pub(crate) seat: Seat,
+    /// A message that is there before it runs.
+    pub(crate) first: Option<Packet>,
+}
+
+/// Starts a worker of this agent as the web's `Worker` does; its number, and our end of the channel to it.
 pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Result<(u64, End), AgentError> {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
     let library = realm.library.entered_at(&realm.shared, specifier);
     let library = Arc::new(library.map_err(|reason| AgentError::Import {
         importer: realm.library.main.path.clone(),
@@ -432,7 +464,16 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
         specifier: specifier.chars().take(256).collect(),
         reason,
     })?);
+    let options = AgentOptions { name, ..realm.options.clone() };
+    let seat = Seat { origin: Origin::WebWorker, ..realm.node.seat.clone() };
+    start_worker(realm, Start { library, options, seat, first: None })
+}
+
+/// Starts a worker of this agent; its number, and our end of the channel to it.
+pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), AgentError> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let Start { library, options, seat, first } = start;
     let (ours, theirs) = End::pair(realm.options.ports);
     let inbox = Arc::new(Inbox::new());
     let control = Arc::new(Control::new(inbox.clone()));
@@ -440,7 +481,12 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
     });
-    let options = AgentOptions { name, on_error: None, may_block: true, ..realm.options.clone() };
+    if let Some(first) = first
+        && let Err(Refused::Error(error)) = ours.post(first)
+    {
+        return Err(AgentError::Engine(error.to_string()));
+    }
+    let options = AgentOptions { on_error: None, may_block: true, ..options };
     let parent = realm.inbox.clone();
     let life = Life {
         shared: realm.shared.clone(),
@@ -450,10 +496,11 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
         inbox,
         control: control.clone(),
         port: theirs,
+        seat: Seat { thread: id, ..seat },
     };
     let thread = launch(life, move |exit| drop(parent.push(Task::Worker(id, WorkerEvent::Exit(exit)))))?;
     realm.control.adopt(&control);
-    let worker = WorkerThread { control, thread, _hold: Hold::new(&realm.inbox) };
+    let worker = WorkerThread { control, thread, hold: Some(Hold::new(&realm.inbox)) };
     realm.workers.borrow_mut().insert(id, worker);
     Ok((id, ours))
 }
@@ -464,11 +511,13 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
     let mut thrown = None;
-    let mut over = false;
+    let mut over = None;
     match event {
         WorkerEvent::Error(error) => thrown = Some(error),
         WorkerEvent::Exit(exit) => {
-            over = true;
+            // The code is what Node calls it, the message why it was stopped.
+            let why = if let Exit::Terminated(why) = &exit { why } else { "" };
+            over = Some(Thrown { name: node::exit_code(&exit).to_string(), message: why.into(), stack: String::new() });
             if let Exit::Failed(error) = exit {
                 thrown = Some(match error {
                     AgentError::Threw { name, message, stack } => Thrown { name, message, stack },
@@ -485,8 +534,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         let raw = cx.raw_cx();
-        let mut tell = |kind: &str, thrown: Option<Thrown>| {
-            let thrown = thrown.unwrap_or_else(|| Thrown::new("", "", ""));
+        let mut tell = |kind: &str, thrown: Thrown| {
             let texts = [kind, &thrown.name, &thrown.message, &thrown.stack];
             let mut rooter = CustomAutoRooter::new(vec![DoubleValue(id as f64)]);
             let mut arguments = rooter.root(raw);
@@ -501,11 +549,11 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             realm.run_tool(cx, Tool::Worker, &arguments)
         };
         if let Some(thrown) = thrown
-            && !tell("error", Some(thrown))
+            && !tell("error", thrown)
         {
             return false;
         }
-        !over || tell("exit", None)
+        over.is_none_or(|code| tell("exit", code))
     }
 }
 

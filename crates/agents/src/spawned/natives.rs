@@ -23,7 +23,7 @@ use super::{Thrown, event_loop};
 use crate::agent::guarded;
 use crate::console::Level;
 
-type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
+pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
 
 /// An object with all natives.
 ///
@@ -59,27 +59,27 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
             let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
             done(!function.is_null())?;
         }
+        super::node::define(raw, out)
     }
-    Ok(())
 }
 
 /// A native's call.
-struct Call<'a> {
-    realm: &'a Realm,
+pub(crate) struct Call<'a> {
+    pub(crate) realm: &'a Realm,
     arguments: CallArgs,
 }
 
 impl Call<'_> {
-    fn get(&self, at: u32) -> JSVal {
+    pub(crate) fn get(&self, at: u32) -> JSVal {
         self.arguments.get(at).get()
     }
 
-    fn object(&self, at: u32) -> Option<*mut JSObject> {
+    pub(crate) fn object(&self, at: u32) -> Option<*mut JSObject> {
         let value = self.get(at);
         value.is_object().then(|| value.to_object())
     }
 
-    fn number(&self, at: u32) -> f64 {
+    pub(crate) fn number(&self, at: u32) -> f64 {
         let value = self.get(at);
         if value.is_int32() {
             return value.to_int32().into();
@@ -87,7 +87,12 @@ impl Call<'_> {
         if value.is_double() { value.to_double() } else { 0.0 }
     }
 
-    fn text(&self, cx: &JSContext, at: u32) -> String {
+    pub(crate) fn is_true(&self, at: u32) -> bool {
+        let value = self.get(at);
+        value.is_boolean() && value.to_boolean()
+    }
+
+    pub(crate) fn text(&self, cx: &JSContext, at: u32) -> String {
         let value = self.get(at);
         if !value.is_string() {
             return String::new();
@@ -96,18 +101,18 @@ impl Call<'_> {
         unsafe { NonNull::new(value.to_string()).map(|text| jsstr_to_string(cx, text)).unwrap_or_default() }
     }
 
-    fn port(&self, at: u32) -> Option<&PortBox> {
+    pub(crate) fn port(&self, at: u32) -> Option<&PortBox> {
         // SAFETY: the engine roots arguments.
         self.object(at).and_then(|object| unsafe { port_of(object) })
     }
 
-    fn give(&self, value: JSVal) {
+    pub(crate) fn give(&self, value: JSVal) {
         self.arguments.rval().set(value);
     }
 }
 
 /// Runs a native's body; a panic or no realm is an exception.
-fn native(
+pub(crate) fn native(
     raw: *mut RawJSContext,
     argc: u32,
     vp: *mut RawValue,
@@ -542,20 +547,29 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
                 return Err(Pending);
             }
         };
-        // SAFETY: the context is in the agent's realm; values are rooted.
-        unsafe {
-            rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
-            make_port(raw, call.realm, end, &mut port)?;
-            rooted!(in(raw) let number = DoubleValue(id as f64));
-            rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
-            done(!list.is_null())?;
-            let flags = ja::JSPROP_ENUMERATE as u32;
-            done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
-            done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
-            call.give(ObjectValue(list.get()));
-        }
-        Ok(())
+        // SAFETY: the context is in the agent's realm.
+        unsafe { give_worker(raw, call, id, end) }
     })
+}
+
+/// Gives a worker that was started: `[its number, the port to it]`.
+///
+/// # Safety
+/// `raw` is this thread's context, in the agent's realm.
+pub(crate) unsafe fn give_worker(raw: *mut RawJSContext, call: &Call<'_>, id: u64, end: End) -> Converted<()> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
+        make_port(raw, call.realm, end, &mut port)?;
+        rooted!(in(raw) let number = DoubleValue(id as f64));
+        rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
+        done(!list.is_null())?;
+        let flags = ja::JSPROP_ENUMERATE as u32;
+        done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
+        done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
+        call.give(ObjectValue(list.get()));
+    }
+    Ok(())
 }
 
 /// `terminate(number)`: stops a worker.

@@ -32,8 +32,9 @@ use super::event_loop::{Asked, CallTask};
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
+use super::node::{self, Seat};
 use super::scripts::{INSPECT, PARTS, Script, WEB};
-use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
+use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
 use crate::cluster::Shared;
@@ -91,6 +92,7 @@ pub(crate) struct Realm {
     pub(crate) library: Arc<Library>,
     pub(crate) options: AgentOptions,
     pub(crate) hooks: Arc<AgentHooks>,
+    pub(crate) node: node::State,
 }
 
 /// How far an agent has come.
@@ -111,6 +113,7 @@ unsafe impl Trace for Realm {
             self.global.trace(tracer);
             self.port_prototype.trace(tracer);
             self.namespace.trace(tracer);
+            self.node.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
             }
@@ -159,6 +162,7 @@ impl Realm {
         library: Arc<Library>,
         options: AgentOptions,
         hooks: Arc<AgentHooks>,
+        seat: Seat,
     ) -> RootedTraceableBox<Realm> {
         RootedTraceableBox::new(Realm {
             global: Heap::default(),
@@ -183,6 +187,7 @@ impl Realm {
             library,
             options,
             hooks,
+            node: node::State::new(seat),
         })
     }
 
@@ -255,7 +260,7 @@ impl Realm {
                 self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing).map_err(failed)?;
             }
         }
-        Ok(())
+        if self.options.node.is_some() { node::boot(cx, self) } else { Ok(()) }
     }
 
     pub(crate) fn global(&self) -> *mut JSObject {
@@ -419,7 +424,31 @@ impl Realm {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.heap_full.get() || self.inbox.is_stopped()
+        self.heap_full.get() || self.node.exit.get().is_some() || self.inbox.is_stopped()
+    }
+
+    /// How an agent ended that was stopped, or stopped itself.
+    pub(crate) fn ended(&self) -> Exit {
+        match self.node.exit.get() {
+            Some(code) if !self.heap_full.get() => Exit::Exited(code),
+            _ => Exit::Terminated(self.why()),
+        }
+    }
+
+    /// Takes the pending exception as an error of ours.
+    pub(crate) fn failed(&self, cx: &mut JSContext, failed: Pending) -> AgentError {
+        match self.failure(cx, failed) {
+            Some(thrown) => thrown.into(),
+            None => AgentError::Terminated(self.why()),
+        }
+    }
+
+    /// Throws an error of ours; a stop is no exception.
+    pub(crate) fn throw(&self, cx: &mut JSContext, error: AgentError) -> Pending {
+        if !matches!(error, AgentError::Terminated(_)) {
+            crate::agent::throw(cx, &error.to_string());
+        }
+        Pending
     }
 
     /// Why the agent was stopped.

@@ -31,6 +31,9 @@
   const put = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
+  // What other manners than the web's do instead; set by `node/boot.js`.
+  const manners = { uncaught: null, rejected: null, failed: null, transfer: null };
+
   // ---- exceptions ----
 
   const CODES = { QuotaExceededError: 22, NotSupportedError: 9, DataCloneError: 25, InvalidStateError: 11, AbortError: 20 };
@@ -332,12 +335,15 @@
         reporting = false;
       }
     }
-    native.uncaught(kind, message, stack);
+    if (manners.uncaught) manners.uncaught(error);
+    else native.uncaught(kind, message, stack);
   };
 
   const rejected = (promise, reason) => {
     const event = new PromiseRejectionEvent("unhandledrejection", { promise, reason, cancelable: true });
-    if (dispatch(globalThis, event)) report(reason);
+    if (!dispatch(globalThis, event)) return;
+    if (manners.rejected) manners.rejected(promise, reason);
+    else report(reason);
   };
 
   // ---- ports ----
@@ -351,6 +357,7 @@
     for (const item of given) {
       defineProperty(list, list.length, { value: item, writable: true, enumerable: true, configurable: true });
     }
+    manners.transfer?.(list);
     return list.length === 0 ? undefined : list;
   };
 
@@ -383,7 +390,8 @@
       const listening = state.started && listens(state, "message");
       if (listening === state.listening) return;
       state.listening = listening;
-      if (listening) native.listen(port);
+      if (port === parent) listenToParent();
+      else if (listening) native.listen(port);
       else native.unlisten(port);
     });
     state.started = false;
@@ -447,8 +455,10 @@
     const known = apply(timersGet, timers, [id]);
     if (!known) return;
     // An interval is set again first, so that its callback can clear it.
-    if (known.again) native.setTimer(id, known.delay);
-    else apply(timersDelete, timers, [id]);
+    if (known.again) {
+      native.setTimer(id, known.delay);
+      if (known.loose) native.holdTimer(id, false);
+    } else apply(timersDelete, timers, [id]);
     try {
       apply(known.callback, globalThis, known.args);
     } catch (error) {
@@ -492,6 +502,7 @@
   const workerSaid = (id, kind, name, message, stack) => {
     const worker = apply(timersGet, workers, [id]);
     if (!worker) return;
+    if (typeof worker === "function") return worker(kind, name, message, stack);
     if (kind === "exit") {
       apply(timersDelete, workers, [id]);
       ended(worker);
@@ -504,14 +515,23 @@
   // ---- the global object ----
 
   setPrototypeOf(parent, MessagePort.prototype);
-  // The agent's own port listens while the global has a listener for messages.
+  // The agent's own port listens while it or the global has a listener for messages.
   let listening = false;
-  const global = target(globalThis, (type) => {
-    if (type !== "message" || listening === listens(global, "message")) return;
-    listening = !listening;
+  const listenToParent = () => {
+    const wanted = listens(global, "message") || !!State.of(parent)?.listening;
+    if (listening === wanted) return;
+    listening = wanted;
     if (listening) native.listen(parent);
     else native.unlisten(parent);
+  };
+  const global = target(globalThis, (type) => {
+    if (type === "message") listenToParent();
   });
+  const receivers = (port) => (port !== parent ? [port] : State.of(parent) ? [globalThis, parent] : [globalThis]);
+  const deliver = (port, makeEvent) => {
+    const all = receivers(port);
+    for (let i = 0; i < all.length; i++) dispatch(all[i], makeEvent());
+  };
   for (const type of ["message", "messageerror", "error", "unhandledrejection"]) attribute(globalThis, type, globalThis);
 
   const functions = {
@@ -567,7 +587,7 @@
 
   // What parts may use of this script.
   const internals = {
-    native, inspect, parent, put, DOMException, Event, EventTarget, ErrorEvent, MessageEvent, MessagePort, Worker,
+    native, inspect, parent, put, manners, timer, timers, clear, workers, rejected, DOMException, Event, EventTarget, ErrorEvent, MessageEvent, MessagePort, Worker,
     State, target, stateOf, listens, dispatch, attribute, messageEvent, describe, report, transferList, portState,
   };
 
@@ -588,9 +608,9 @@
     describe,
     (name, message) => new DOMException(message, name),
     (value, isMap) => [...apply(isMap ? mapEntries : setValues, value, [])],
-    (port, data, ports) => void dispatch(port === parent ? globalThis : port, messageEvent("message", data, ports)),
-    (port) => void dispatch(port === parent ? globalThis : port, messageEvent("messageerror", null, [])),
-    (port) => void (port === parent || dispatch(port, new Event("close"))),
+    (port, data, ports) => deliver(port, () => messageEvent("message", data, ports)),
+    (port) => deliver(port, () => messageEvent("messageerror", null, [])),
+    (port) => void (port !== parent || State.of(port) ? dispatch(port, new Event("close")) : undefined),
     fire,
     (namespace, name, args, id) => {
       const exported = namespace[name];
@@ -606,7 +626,7 @@
       return true;
     },
     settle,
-    (promise) => void apply(then, promise, [() => native.started(true), (error) => native.started(false, error)]),
+    (promise) => void apply(then, promise, [() => native.started(true), (error) => (manners.failed ? manners.failed(error) : native.started(false, error))]),
     rejected,
     workerSaid,
     // Defines the globals of a part.

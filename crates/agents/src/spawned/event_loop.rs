@@ -219,7 +219,11 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
-        if !realm.run_tool(cx, Tool::Started, &[promise.get()]) || !checkpoint(cx, realm) {
+        if realm.is_stopped() {
+            // The engine takes a stop in a module's own code for a rejection.
+            return terminated();
+        }
+        if !realm.run_tool(cx, Tool::Started, &[promise.get()]) || !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
@@ -232,7 +236,10 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
                 }
                 Next::Stop => return terminated(),
                 Next::Idle if realm.phase.get() == Phase::Starting => {
-                    return Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() });
+                    return match node::idle(cx, realm) {
+                        Exit::Finished => Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() }),
+                        ended => ended,
+                    };
                 }
                 Next::Idle => return node::idle(cx, realm),
             }

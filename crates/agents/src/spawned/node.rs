@@ -291,6 +291,12 @@ fn tool_of_text(
     }
 }
 
+/// The main module's code ran up to its first `await`: ticks come before microtasks then, if it is CommonJS. `false` if the
+/// agent was stopped.
+pub(crate) fn begun(cx: &mut JSContext, realm: &Realm) -> bool {
+    realm.library.main.kind != Kind::Common || run_ticks(cx, realm)
+}
+
 /// Runs what `process.nextTick` was given; `false` if the agent was stopped.
 pub(crate) fn run_ticks(cx: &mut JSContext, realm: &Realm) -> bool {
     !realm.node.ticks.replace(false) || run(cx, realm, NodeTool::Ticks)

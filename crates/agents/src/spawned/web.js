@@ -502,7 +502,14 @@
   const workerSaid = (id, kind, name, message, stack) => {
     const worker = apply(timersGet, workers, [id]);
     if (!worker) return;
-    if (typeof worker === "function") return worker(kind, name, message, stack);
+    if (typeof worker === "function") {
+      try {
+        worker(kind, name, message, stack);
+      } catch (error) {
+        report(error);
+      }
+      return;
+    }
     if (kind === "exit") {
       apply(timersDelete, workers, [id]);
       ended(worker);

@@ -60,7 +60,6 @@
     if (typeof expected === "string") return;
     if (matches(error, expected)) return;
     if (typeof expected === "function" || expected instanceof RegExp || typeof expected === "object") {
-      if (typeof expected === "function" && (Error.isPrototypeOf(expected) || expected === Error)) throw error;
       fail(message, error, expected, operator, `The error is not as expected: ${inspect(error)}`);
     }
   };
@@ -123,7 +122,7 @@
       }
     },
     ifError(value) {
-      if (value !== null && value !== undefined) throw value instanceof Error ? value : new AssertionError({ message: `ifError got unwanted exception: ${inspect(value)}`, actual: value, expected: null, operator: "ifError" });
+      if (value !== null && value !== undefined) fail(undefined, value, null, "ifError", `ifError got unwanted exception: ${value?.message ?? inspect(value)}`);
     },
   });
   const { strictEqual, notStrictEqual, deepStrictEqual, notDeepStrictEqual } = assert;

@@ -111,7 +111,19 @@
     }
     return module.exports;
   };
-  const loadCommon = (path) => () => common(host("require", "", path));
+  const loadCommon = (path) => () => {
+    const found = host("require", "", path);
+    return first.eval && path === seat.main ? evaluate(found) : common(found);
+  };
+  // The text that a worker was given: a classic script, or an ES module if it can only be one.
+  const evaluate = ({ path, text }) => {
+    const name = "[worker eval]";
+    const module = { exports: {}, id: name, filename: name, loaded: false, path: ".", children: [], require: requireFrom(path) };
+    const globals = { module, exports: module.exports, require: module.require, __filename: name, __dirname: "." };
+    for (const key of Object.keys(globals)) internals.put(globalThis, key, globals[key]);
+    native.evaluate(text, name);
+    return module.exports;
+  };
 
   // ---- ticks ----
 
@@ -286,7 +298,7 @@
       const why =
         "This error originated either by throwing inside of an async function without a catch block, or by rejecting a " +
         `promise which was not handled with .catch(). The promise rejected with the reason "${text}".`;
-      reason = failure(Error, "ERR_UNHANDLED_REJECTION", why);
+      reason = failure(Error, "ERR_UNHANDLED_REJECTION", why, { name: "UnhandledPromiseRejection" });
     }
     uncaught(reason, "unhandledRejection");
   };

@@ -124,6 +124,11 @@
     toJSON() {
       return { type: "Buffer", data: Array.from(this) };
     }
+    subarray(start, end) {
+      // A species would be asked with numbers, which `Buffer` takes for something else.
+      const part = super.subarray(start, end);
+      return part instanceof FastBuffer ? part : view(part);
+    }
     slice(start, end) {
       return this.subarray(start, end);
     }
@@ -181,6 +186,7 @@
     for (const order of bytes === 1 ? [""] : ["LE", "BE"]) {
       const view = (buffer, offset) => {
         if (typeof offset !== "number") throw badType("offset", "of type number", offset);
+        if (buffer.length < bytes) throw failure(RangeError, "ERR_BUFFER_OUT_OF_BOUNDS", "Attempt to access memory outside buffer bounds");
         if (!(offset >= 0 && offset + bytes <= buffer.length)) throw outOfRange("offset", `>= 0 and <= ${buffer.length - bytes}`, offset);
         return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
       };

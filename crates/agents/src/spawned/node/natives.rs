@@ -12,7 +12,7 @@ use mozjs::jsapi as ja;
 use mozjs::jsapi::{JSObject, Value as RawValue};
 use mozjs::jsval::{Int32Value, ObjectValue, UndefinedValue};
 use mozjs::rooted;
-use mozjs::rust::{CompileOptionsWrapper, EnvironmentChain};
+use mozjs::rust::{CompileOptionsWrapper, EnvironmentChain, evaluate_script};
 use serde::Deserialize;
 
 use super::super::AgentOptions;
@@ -31,7 +31,7 @@ use super::{MODULES, NodeOptions, NodeTool, Origin, Seat};
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(in super::super) unsafe fn define(raw: *mut RawJSContext, table: &RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&std::ffi::CStr, Native, u32); 12] = [
+    const NATIVES: [(&std::ffi::CStr, Native, u32); 13] = [
         (c"nodeTools", tools, 5),
         (c"script", script, 1),
         (c"host", host, 2),
@@ -44,6 +44,7 @@ pub(in super::super) unsafe fn define(raw: *mut RawJSContext, table: &RootedGuar
         (c"compile", compile, 2),
         (c"heapBytes", heap_bytes, 0),
         (c"promise", promise, 1),
+        (c"evaluate", evaluate, 2),
     ];
     for (name, native, arguments) in NATIVES {
         // SAFETY: as the caller answers; natives are static functions that never unwind.
@@ -103,7 +104,9 @@ unsafe extern "C" fn host(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
 /// `exit(code)`: ends the agent here; does not return.
 unsafe extern "C" fn exit(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
-        call.realm.node.exit.set(Some(call.number(0) as i32));
+        if call.realm.node.exit.get().is_none() {
+            call.realm.node.exit.set(Some(call.number(0) as i32));
+        }
         // Without an exception no script can catch it.
         Err(Pending)
     })
@@ -224,6 +227,18 @@ unsafe extern "C" fn compile(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
             call.give(ObjectValue(ja::JS_GetFunctionObject(function.get())));
         }
         Ok(())
+    })
+}
+
+/// `evaluate(text, name)`: runs a classic script in the global scope.
+unsafe extern "C" fn evaluate(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        let (text, name) = (call.text(cx, 0), call.text(cx, 1));
+        let name = CString::new(name.replace('\0', "\u{fffd}")).unwrap_or_default();
+        let options = CompileOptionsWrapper::new(cx, name, 1);
+        rooted!(in(raw) let global = call.realm.global());
+        rooted!(in(raw) let mut nothing = UndefinedValue());
+        evaluate_script(cx, global.handle(), &text, nothing.handle_mut(), options).map_err(|()| Pending)
     })
 }
 

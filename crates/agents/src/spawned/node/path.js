@@ -79,19 +79,20 @@
       mustBe("path", "string", path);
       if (suffix !== undefined) mustBe("suffix", "string", suffix);
       const name = split(path)[2].split(separators).filter((part) => part !== "").at(-1) ?? "";
-      return suffix && name !== suffix && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+      return suffix && (name !== suffix || path === suffix) && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
     };
     const dirname = (path) => {
       mustBe("path", "string", path);
       const [device, root, rest] = split(path);
-      const head = device + root;
+      // The root as it was written; of many separators one is enough.
+      const head = root === "" ? device : path.slice(0, device.length + 1);
       let end = rest.length;
       while (end > 0 && isSeparator(rest[end - 1])) end--;
       while (end > 0 && !isSeparator(rest[end - 1])) end--;
-      while (end > 0 && isSeparator(rest[end - 1])) end--;
-      // What the caller wrote stays: only the last part goes.
-      const written = path.slice(0, path.length - rest.length) || head;
-      return end === 0 ? (head === "" ? "." : !isWindows ? (path.startsWith("//") && !/^\/+$/.test(path) ? "//" : head) : written) : written + rest.slice(0, end);
+      if (end > 0) end--;
+      const written = path.slice(0, path.length - rest.length);
+      if (end === 0) return head === "" ? "." : !isWindows && written.length === 2 && rest !== "" ? "//" : head;
+      return written + rest.slice(0, end);
     };
     const extname = (path) => {
       const name = basename(path);
@@ -103,7 +104,7 @@
       const [device, root] = split(path);
       const base = basename(path);
       const ext = extname(path);
-      const head = device + root;
+      const head = root === "" ? device : path.slice(0, device.length + 1);
       let dir = dirname(path);
       if (dir === "." && !/^\.[\\/]/.test(path)) dir = "";
       if (base === "") dir = head;

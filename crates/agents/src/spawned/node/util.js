@@ -28,7 +28,7 @@
     const escaped = text.replace(/[\0-\x1f\x7f-\x9f\\'"`]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, (character) => {
       if (character === "'" || character === '"' || character === "`") return character === mark ? `\\${character}` : character;
       const code = character.charCodeAt(0);
-      if (code > 0xff) return `\\u${code.toString(16).toUpperCase()}`;
+      if (code > 0xff) return `\\u${code.toString(16)}`;
       return ESCAPES[character] ?? `\\x${code.toString(16).toUpperCase().padStart(2, "0")}`;
     });
     return `${mark}${escaped}${mark}`;
@@ -102,6 +102,8 @@
       return "";
     }
     if (typeof tag !== "string" || tag === "" || tag === constructor) return "";
+    // One of its own is shown as a property.
+    if (getOwnPropertyDescriptor(value, Symbol.toStringTag)?.enumerable) return "";
     return tag;
   };
 
@@ -396,10 +398,7 @@
     } else {
       plain = true;
       if (Object.prototype.toString.call(value) === "[object Arguments]") {
-        isArray = true;
-        [open, close] = ["[Arguments] [", "]"];
-        strip(value.length);
-        items = () => arrayItems(state, value, depth + 1);
+        open = "[Arguments] {";
       } else {
         if (constructor !== "Object" || tag !== "") open = `${prefixOf(constructor, tag, "Object")}{`;
         if (keys.length === 0) return `${open}}`;
@@ -510,7 +509,7 @@
     const widths = head.map((name, at) => Math.max(width(name), ...rows.map((row) => width(row[at]))) + 2);
     const cells = (row) =>
       row.map((text, at) => {
-        const left = Math.floor((widths[at] - width(text)) / 2);
+        const left = 1;
         return `${" ".repeat(left)}${text}${" ".repeat(widths[at] - width(text) - left)}`;
       });
     const rule = (left, middle, right) => left + widths.map((count) => "─".repeat(count)).join(middle) + right;

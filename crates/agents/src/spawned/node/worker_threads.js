@@ -131,11 +131,10 @@
 
   const untransferable = new WeakSet();
   internals.manners.transfer = (list) => {
-    for (let i = 0; i < list.length; i++) {
-      if (untransferable.has(list[i])) {
-        throw new internals.DOMException("An ArrayBuffer is detached and could not be cloned.".replace("An ArrayBuffer is detached", "Value not transferable:"), "DataCloneError");
-      }
-    }
+    // As in Node 20, what is marked is cloned all the same.
+    let kept = 0;
+    for (let i = 0; i < list.length; i++) if (!untransferable.has(list[i])) list[kept++] = list[i];
+    list.length = kept;
   };
   const markAsUntransferable = (object) => {
     if ((typeof object === "object" || typeof object === "function") && object !== null) untransferable.add(object);
@@ -216,17 +215,20 @@
   // What Rust is to load.
   const scriptOf = (filename, isText) => {
     if (isText) {
-      if (typeof filename !== "string") throw badType("options.eval", "false when 'filename' is not a string", filename);
+      if (typeof filename !== "string") {
+        const message = "The property 'options.eval' must be false when 'filename' is not a string. Received true";
+        throw failure(TypeError, "ERR_INVALID_ARG_VALUE", message);
+      }
       return filename;
     }
     if (typeof filename === "object" && filename !== null && typeof filename.href === "string") {
       if (filename.protocol === "data:") return filename.href;
       if (filename.protocol === "file:") return fileURLToPath(filename);
-      throw failure(TypeError, "ERR_INVALID_URL_SCHEME", "The URL must be of scheme file or data");
+      throw failure(TypeError, "ERR_INVALID_URL_SCHEME", "The URL must be of scheme file");
     }
     if (typeof filename !== "string") throw badType("filename", "of type string or an instance of URL", filename);
     if (isAbsolute(filename) || /^\.\.?[\\/]/.test(filename)) return resolvePath(filename);
-    const wrap = /^(file|data):/.test(filename) ? ` Wrap ${filename.slice(0, 4)}: URLs with \`new URL\`.` : "";
+    const wrap = /^(file|data):/.test(filename) ? ` Wrap ${filename.startsWith("data:") ? "data:" : "file://"} URLs with \`new URL\`.` : "";
     throw failure(
       TypeError,
       "ERR_WORKER_PATH",
@@ -253,7 +255,7 @@
       }
       const { env } = options;
       if (env !== undefined && env !== null && env !== SHARE_ENV && typeof env !== "object") {
-        throw badType("options.env", "one of type object, undefined or null, or worker_threads.SHARE_ENV".replace("one ", ""), env);
+        throw badType("options.env", "of type object or one of undefined, null, or worker_threads.SHARE_ENV", env);
       }
       const limits = limitsOf(options.resourceLimits);
       const { port1, port2 } = new MessageChannel();

@@ -159,6 +159,7 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, Allowed, Call, CallError, Code, ErrorHook, Exit, Join, Message, NodeOptions, OutputHook,
-    Port, PortLimits, PostError, Receive, ReceiveError, Stream, Thrown, ValueError,
+    AgentHandle, AgentOptions, Allowed, Call, CallError, Code, ErrorHook, Exit, ExitHook, ImportMap, ImportMapError,
+    Join, LoadError, LoadedModule, Message, ModuleFormat, ModuleLoader, NodeOptions, OutputHook, Port, PortLimits,
+    PostError, Receive, ReceiveError, StartHook, Stream, Thrown, ValueError,
 };

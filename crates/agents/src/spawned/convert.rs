@@ -22,6 +22,7 @@ use mozjs::rooted;
 use mozjs::rust::IdVector;
 
 use super::clone::is_port;
+use super::exception::is_exception;
 use super::realm::{Realm, throw_clone_error};
 use super::value::{DEPTH_MAX, SAFE_MAX, Value};
 
@@ -251,6 +252,9 @@ impl Reader<'_> {
             }
             let mut class = ESClass::Other;
             done(ja::GetBuiltinClass(raw, object.handle().into(), &mut class))?;
+            if is_exception(object.get()) {
+                class = ESClass::Error;
+            }
             rooted!(in(raw) let mut value = UndefinedValue());
             match class {
                 ESClass::Array => {

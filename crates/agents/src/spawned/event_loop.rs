@@ -34,7 +34,7 @@ use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::value::Value;
-use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown};
+use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown, broadcast, foreign};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
@@ -47,19 +47,42 @@ pub(crate) struct CallTask {
 }
 
 pub(crate) enum What {
-    Export { name: String, arguments: Vec<Value> },
-    Eval { text: String },
+    Export {
+        name: String,
+        arguments: Vec<Value>,
+    },
+    /// With one argument, that another process serialised.
+    ExportOfClone {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    /// The value that another process serialised.
+    ReadClone {
+        bytes: Vec<u8>,
+    },
+    Eval {
+        text: String,
+    },
+}
+
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Value,
+    /// A structured clone for another process, as bytes.
+    Clone,
 }
 
 /// An answer that is owed. Dropped without one, it says that the agent has ended.
 pub(crate) struct Asked {
     answer: Answer<Result<Value, CallError>>,
+    pub(crate) form: Form,
     _hold: Hold,
 }
 
 impl Asked {
-    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, inbox: &Arc<Inbox>) -> Asked {
-        Asked { answer, _hold: Hold::new(inbox) }
+    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, form: Form, inbox: &Arc<Inbox>) -> Asked {
+        Asked { answer, form, _hold: Hold::new(inbox) }
     }
 
     pub(crate) fn answer(self, answer: Result<Value, CallError>) {
@@ -125,9 +148,15 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
     let name = if life.options.name.is_empty() { "peristyle-agent" } else { life.options.name.as_str() };
     // A thread's name cannot hold a NUL.
     let builder = thread::Builder::new().name(name.replace('\0', "\u{fffd}")).stack_size(life.options.stack_bytes);
+    let on_exit = life.options.on_exit.clone();
     let body = move || {
         let exit = catch_unwind(AssertUnwindSafe(|| live(life)));
-        ended(exit.unwrap_or_else(|_| Exit::Failed(AgentError::Engine("the agent's thread panicked".into()))));
+        let exit = exit.unwrap_or_else(|_| Exit::Failed(AgentError::Engine("the agent's thread panicked".into())));
+        if let Some(hook) = on_exit {
+            // A panic was reported by the panic hook; the agent has ended all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&exit)));
+        }
+        ended(exit);
     };
     builder.spawn(body).map_err(|error| AgentError::Engine(format!("no thread for the agent: {error}")))
 }
@@ -214,6 +243,11 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
         }
         if let Err(error) = realm.set_up(cx, port) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
+        }
+        if let Some(hook) = &realm.options.on_start
+            && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
+        {
+            return Exit::Failed(AgentError::Engine("its hook on_start panicked".into()));
         }
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
@@ -313,6 +347,8 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
             unsafe { answer(cx, realm, call) }
         }
         // SAFETY: as the caller answers.
+        Task::Broadcast(delivery) => unsafe { broadcast::deliver(cx, realm, delivery) },
+        // SAFETY: as the caller answers.
         Task::Worker(id, event) => unsafe { worker_said(cx, realm, id, event) },
     }
 }
@@ -396,19 +432,40 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
         rooted!(in(raw) let mut result = UndefinedValue());
         let failed = match what {
             What::Export { name, arguments } => {
-                rooted!(in(raw) let mut text = UndefinedValue());
                 rooted!(in(raw) let mut list = UndefinedValue());
-                let called =
-                    text_to_js(raw, &name, &mut text).and_then(|()| arguments_to_js(raw, &arguments, &mut list));
-                let called = called.and_then(|()| {
-                    let namespace = ObjectValue(realm.namespace.get());
-                    realm.use_tool(cx, Tool::Call, &[namespace, text.get(), list.get(), id], &mut result)
-                });
-                if called.is_ok() && result.is_boolean() && !result.to_boolean() {
-                    answer_with(Err(CallError::NoExport { name }));
-                }
-                called.err().map(|failed| realm.failure(cx, failed).map(AgentError::from))
+                let made = arguments_to_js(raw, &arguments, &mut list)
+                    .map_err(|failed| realm.failure(cx, failed).map(AgentError::from));
+                made.and_then(|()| call_export(cx, realm, number, &name, &list)).err()
             }
+            What::ExportOfClone { name, bytes } => {
+                rooted!(in(raw) let mut list = UndefinedValue());
+                match read_clone(cx, realm, &bytes, &mut result) {
+                    Ok(()) => {
+                        let contents = ja::HandleValueArray { length_: 1, elements_: &*result };
+                        rooted!(in(raw) let array = ja::NewArrayObject(raw, &contents));
+                        if !array.is_null() {
+                            list.set(ObjectValue(array.get()));
+                        }
+                        call_export(cx, realm, number, &name, &list).err()
+                    }
+                    Err(Some(wrong)) => {
+                        answer_with(Err(wrong));
+                        None
+                    }
+                    Err(None) => Some(None),
+                }
+            }
+            What::ReadClone { bytes } => match read_clone(cx, realm, &bytes, &mut result) {
+                Ok(()) => {
+                    let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
+                    if settled { None } else { Some(None) }
+                }
+                Err(Some(wrong)) => {
+                    answer_with(Err(wrong));
+                    None
+                }
+                Err(None) => Some(None),
+            },
             What::Eval { text } => match realm.evaluate(cx, &text, c"eval", &mut result) {
                 Ok(()) => {
                     let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
@@ -427,6 +484,55 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
             Some(None) => false,
         }
     }
+}
+
+/// Calls an export for Rust; its promise settles the call of that number. The error is what was thrown, or nothing if the agent
+/// was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn call_export(
+    cx: &mut JSContext,
+    realm: &Realm,
+    number: u32,
+    name: &str,
+    arguments: &RootedGuard<'_, JSVal>,
+) -> Result<(), Option<AgentError>> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let mut text = UndefinedValue());
+        rooted!(in(raw) let mut result = UndefinedValue());
+        let called = text_to_js(raw, name, &mut text).and_then(|()| {
+            let (namespace, number) = (ObjectValue(realm.namespace.get()), DoubleValue(number.into()));
+            realm.use_tool(cx, Tool::Call, &[namespace, text.get(), arguments.get(), number], &mut result)
+        });
+        called.map_err(|failed| realm.failure(cx, failed).map(AgentError::from))?;
+        if result.is_boolean() && !result.to_boolean() {
+            let asked = realm.asked.borrow_mut().remove(&number);
+            if let Some(asked) = asked {
+                asked.answer(Err(CallError::NoExport { name: name.into() }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what another process serialised. The error says what is wrong with it, or nothing if the agent was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn read_clone(
+    cx: &mut JSContext,
+    realm: &Realm,
+    bytes: &[u8],
+    value: &mut RootedGuard<'_, JSVal>,
+) -> Result<(), Option<CallError>> {
+    let max = realm.options.ports.message_bytes;
+    foreign::check(bytes, max).map_err(|reason| Some(CallError::NoClone { reason }))?;
+    // SAFETY: as the caller answers.
+    let read = unsafe { foreign::read(cx, realm, bytes, value) };
+    read.map_err(|failed| realm.failure(cx, failed).map(|thrown| CallError::NoClone { reason: thrown.message }))
 }
 
 /// # Safety
@@ -453,7 +559,8 @@ unsafe fn arguments_to_js(
 
 /// What a worker starts with.
 pub(crate) struct Start {
-    pub(crate) library: Arc<Library>,
+    /// Its code; what is wrong with it is told as the worker's own error, in a later task.
+    pub(crate) library: Result<Library, AgentError>,
     pub(crate) options: AgentOptions,
     /// Its number is given when it starts.
     pub(crate) seat: Seat,
@@ -462,15 +569,14 @@ pub(crate) struct Start {
 }
 
 /// Starts a worker of this agent as the web's `Worker` does; its number, and our end of the channel to it.
-pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Result<(u64, End), AgentError> {
-    let library = realm.library.entered_at(&realm.shared, specifier);
-    let library = Arc::new(library.map_err(|reason| AgentError::Import {
-        importer: realm.library.main.path.clone(),
-        line: 1,
-        column: 1,
-        specifier: specifier.chars().take(256).collect(),
-        reason,
-    })?);
+pub(crate) fn spawn_worker(
+    realm: &Realm,
+    specifier: &str,
+    name: String,
+    caller: &str,
+) -> Result<(u64, End), AgentError> {
+    let importer = loader::importer_called(realm, caller);
+    let library = realm.library.entered_at(&realm.shared, &importer, specifier);
     let options = AgentOptions { name, ..realm.options.clone() };
     let seat = Seat { origin: Origin::WebWorker, ..realm.node.seat.clone() };
     start_worker(realm, Start { library, options, seat, first: None })
@@ -479,8 +585,17 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
 /// Starts a worker of this agent; its number, and our end of the channel to it.
 pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), AgentError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let Start { library, options, seat, first } = start;
+    let library = match library {
+        Ok(library) => Arc::new(library),
+        Err(error) => {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let (ours, _) = End::pair(realm.options.ports);
+            drop(realm.inbox.push(Task::Worker(id, WorkerEvent::Exit(Exit::Failed(error)))));
+            return Ok((id, ours));
+        }
+    };
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
     let inbox = Arc::new(Inbox::new());
     let control = Arc::new(Control::new(inbox.clone()));
@@ -493,7 +608,15 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
     {
         return Err(AgentError::Engine(error.to_string()));
     }
-    let options = AgentOptions { on_error: None, may_block: true, ..options };
+    // A worker tells its parent, not the host.
+    let options = AgentOptions {
+        may_block: true,
+        on_start: None,
+        on_exit: None,
+        on_error: None,
+        on_unhandled_rejection: None,
+        ..options
+    };
     let parent = realm.inbox.clone();
     let life = Life {
         shared: realm.shared.clone(),
@@ -526,10 +649,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             let why = if let Exit::Terminated(why) = &exit { why } else { "" };
             over = Some(Thrown { name: node::exit_code(&exit).to_string(), message: why.into(), stack: String::new() });
             if let Exit::Failed(error) = exit {
-                thrown = Some(match error {
-                    AgentError::Threw { name, message, stack } => Thrown { name, message, stack },
-                    other => Thrown::new("Error", &other.to_string(), ""),
-                });
+                thrown = Some(error.into());
             }
             let worker = realm.workers.borrow_mut().remove(&id);
             if let Some(worker) = worker {
@@ -589,7 +709,7 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
         ja::ShutdownAsyncTasks(raw);
         crate::agent::discard_tasks(cx);
     }
-    drop((realm.asked.take(), realm.early.take()));
+    drop((realm.asked.take(), realm.early.take(), realm.broadcasts.take()));
     // Listening ports hold inboxes, and the realm holds this one.
     let ports: Vec<_> = realm.ports.borrow().values().map(|port| port.get()).collect();
     for port in ports {

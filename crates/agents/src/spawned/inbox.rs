@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::broadcast::Delivery;
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
 
@@ -29,6 +30,8 @@ pub(crate) enum Task {
     Engine(Dispatch),
     /// Rust calls an export, or evaluates a script.
     Call(CallTask),
+    /// A `BroadcastChannel` has a message.
+    Broadcast(Delivery),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
 }

@@ -15,11 +15,13 @@ use mozjs::rooted;
 
 use super::clone::{self, PortBox, is_port, make_port, port_of, take_port};
 use super::convert::{Converted, Pending, done, from_js, to_js};
+use super::event_loop::Form;
 use super::inbox::Task;
 use super::message::{Content, Packet};
 use super::port::{End, PostError, Refused};
 use super::realm::{Phase, Realm, throw_exception};
-use super::{Thrown, event_loop};
+use super::value::Value;
+use super::{Thrown, broadcast, encoding, event_loop, exception, foreign, loader, url};
 use crate::agent::guarded;
 use crate::console::Level;
 
@@ -55,7 +57,9 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
     unsafe {
         out.set(ja::JS_NewPlainObject(raw));
         done(!out.is_null())?;
-        for (name, native, arguments) in NATIVES {
+        let others =
+            [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES];
+        for (name, native, arguments) in NATIVES.iter().chain(others.into_iter().flatten()).copied() {
             let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
             done(!function.is_null())?;
         }
@@ -223,7 +227,7 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
                 return clone::write(cx, call.realm, &value, &transfer, None).map(drop);
             };
             let moved = clone::moved_bytes(raw, &transfer)?;
-            match port.end.room(moved) {
+            match port.end.room().check(moved) {
                 Ok(()) | Err(PostError::Closed) => {}
                 Err(error) => return refuse(cx, call.realm, &error),
             }
@@ -249,7 +253,7 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
     })
 }
 
-fn refuse(cx: &mut JSContext, realm: &Realm, error: &PostError) -> Converted<()> {
+pub(crate) fn refuse(cx: &mut JSContext, realm: &Realm, error: &PostError) -> Converted<()> {
     let name = match error {
         PostError::TooLarge { .. } => "DataCloneError",
         _ => "QuotaExceededError",
@@ -272,8 +276,12 @@ unsafe fn value_packet(
     // SAFETY: as the caller answers; everything that may move is rooted.
     unsafe {
         let raw = cx.raw_cx();
-        let source = source.id;
+        let (source, room) = (source.id, source.end.room());
         let converted = from_js(cx, realm, value)?;
+        match room.check(converted.bytes()) {
+            Ok(()) | Err(PostError::Closed) => {}
+            Err(error) => return refuse(cx, realm, &error).and(Err(Pending)),
+        }
         if !transfer.is_object() {
             return Ok(Packet::value(converted, Vec::new()));
         }
@@ -483,7 +491,11 @@ unsafe extern "C" fn settle(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue
         // SAFETY: the context is in the agent's realm.
         let answer = unsafe {
             if worked {
-                match from_js(cx, call.realm, &value) {
+                let converted = match asked.form {
+                    Form::Value => from_js(cx, call.realm, &value),
+                    Form::Clone => foreign::write(cx, call.realm, &value).map(Value::Bytes),
+                };
+                match converted {
                     Ok(value) => Ok(value),
                     Err(failed) => Err(call.realm.failure(cx, failed)),
                 }
@@ -520,10 +532,16 @@ unsafe extern "C" fn started(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
     })
 }
 
-/// `uncaught(name, message, stack)`
+/// `uncaught(name, message, stack, rejected)`: `rejected` is true for a promise that nothing handled.
 unsafe extern "C" fn uncaught(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
-        call.realm.uncaught(Thrown::new(&call.text(cx, 0), &call.text(cx, 1), &call.text(cx, 2)));
+        let thrown = Thrown::new(&call.text(cx, 0), &call.text(cx, 1), &call.text(cx, 2));
+        let rejected = call.get(3).is_boolean() && call.get(3).to_boolean();
+        if rejected {
+            call.realm.unhandled_rejection(thrown)
+        } else {
+            call.realm.uncaught(thrown)
+        }
         Ok(())
     })
 }
@@ -536,11 +554,12 @@ unsafe extern "C" fn close(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     })
 }
 
-/// `spawn(specifier, name)`: starts a worker; `[its number, the port to it]`.
+/// `spawn(url, name, caller)`: starts a worker; `[its number, the port to it]`. `caller` is the module whose relative URLs
+/// are meant, by the name that stacks show.
 unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
-        let (specifier, name) = (call.text(cx, 0), call.text(cx, 1));
-        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name) {
+        let (specifier, name, caller) = (call.text(cx, 0), call.text(cx, 1), call.text(cx, 2));
+        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name, &caller) {
             Ok(started) => started,
             Err(error) => {
                 throw_exception(cx, call.realm, "NotSupportedError", &error.to_string());

@@ -175,13 +175,9 @@ impl End {
         Arc::as_ptr(&self.channel)
     }
 
-    /// Whether a message that transfers `bytes` bytes could be posted, as far as this can be known beforehand.
-    pub(crate) fn room(&self, bytes: u64) -> Result<(), PostError> {
-        let sides = self.channel.lock();
-        if sides[self.side].closed || sides[1 - self.side].closed {
-            return Err(PostError::Closed);
-        }
-        check(&sides[1 - self.side], &self.channel.limits, bytes)
+    /// Tells whether messages could be posted, also once the end has moved.
+    pub(crate) fn room(&self) -> Room {
+        Room { channel: self.channel.clone(), side: self.side }
     }
 
     /// Whether the other end's messages must be values.
@@ -399,6 +395,23 @@ fn bury(queue: VecDeque<Packet>) {
     }
 }
 
+/// What an end of this side could post.
+pub(crate) struct Room {
+    channel: Arc<Channel>,
+    side: usize,
+}
+
+impl Room {
+    /// Whether a message of `bytes` bytes could be posted now.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
+        let sides = self.channel.lock();
+        if sides[self.side].closed || sides[1 - self.side].closed {
+            return Err(PostError::Closed);
+        }
+        check(&sides[1 - self.side], &self.channel.limits, bytes)
+    }
+}
+
 impl Drop for End {
     fn drop(&mut self) {
         self.close();
@@ -451,7 +464,7 @@ impl Port {
             Ok(value) => value,
             Err(error) => return Err((error.into(), ports)),
         };
-        if let Err(error) = self.0.room(value.bytes()) {
+        if let Err(error) = self.0.room().check(value.bytes()) {
             return Err((error, ports));
         }
         // Only this end fills the other queue, so the room stays; the other end may close, which drops the message.

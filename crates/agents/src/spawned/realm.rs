@@ -25,6 +25,7 @@ use mozjs::rust::{
     evaluate_script,
 };
 
+use super::broadcast::Subscription;
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
@@ -58,6 +59,8 @@ pub(crate) enum Tool {
     Rejected,
     Worker,
     Part,
+    Broadcast,
+    Resolver,
     Count,
 }
 
@@ -66,6 +69,7 @@ pub(crate) struct Realm {
     global: Heap<*mut JSObject>,
     tools: [Heap<JSVal>; Tool::Count as usize],
     port_prototype: Heap<*mut JSObject>,
+    exception_prototype: Heap<*mut JSObject>,
     /// The main module's, once it is linked.
     pub(crate) namespace: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
@@ -81,6 +85,8 @@ pub(crate) struct Realm {
     /// Calls that came before the main module was evaluated.
     pub(crate) early: RefCell<VecDeque<CallTask>>,
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
+    /// Open `BroadcastChannel`s, by number.
+    pub(crate) broadcasts: RefCell<HashMap<u64, Subscription>>,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -112,6 +118,7 @@ unsafe impl Trace for Realm {
         unsafe {
             self.global.trace(tracer);
             self.port_prototype.trace(tracer);
+            self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.node.trace(tracer);
             for tool in &self.tools {
@@ -168,6 +175,7 @@ impl Realm {
             global: Heap::default(),
             tools: Default::default(),
             port_prototype: Heap::default(),
+            exception_prototype: Heap::default(),
             namespace: Heap::default(),
             modules: RefCell::default(),
             ports: RefCell::default(),
@@ -177,6 +185,7 @@ impl Realm {
             asked_before: Cell::new(0),
             early: RefCell::default(),
             workers: RefCell::default(),
+            broadcasts: RefCell::default(),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
@@ -243,14 +252,16 @@ impl Realm {
                 return Err(failed(Pending));
             }
             rooted!(in(raw) let tools = tools.to_object());
-            for at in 0..=Tool::Count as usize {
+            for at in 0..Tool::Count as usize + 2 {
                 rooted!(in(raw) let mut tool = UndefinedValue());
                 done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))
                     .map_err(failed)?;
+                // Prototypes come last.
                 match self.tools.get(at) {
                     Some(known) => known.set(tool.get()),
-                    None if tool.is_object() => self.port_prototype.set(tool.to_object()),
-                    None => return Err(failed(Pending)),
+                    None if !tool.is_object() => return Err(failed(Pending)),
+                    None if at == Tool::Count as usize => self.port_prototype.set(tool.to_object()),
+                    None => self.exception_prototype.set(tool.to_object()),
                 }
             }
             for Script { name, text } in PARTS {
@@ -271,6 +282,12 @@ impl Realm {
     pub(crate) fn port_prototype(&self) -> ja::Handle<*mut JSObject> {
         // SAFETY: traced where it lies.
         unsafe { self.port_prototype.handle() }
+    }
+
+    /// Prototype of `DOMException`s; null until `web.js` has run.
+    pub(crate) fn exception_prototype(&self) -> ja::Handle<*mut JSObject> {
+        // SAFETY: traced where it lies.
+        unsafe { self.exception_prototype.handle() }
     }
 
     /// Whether `SharedArrayBuffer`s may come and go.
@@ -423,6 +440,14 @@ impl Realm {
         self.hooks.error(&self.shared, &self.options.name, thrown);
     }
 
+    /// Tells whoever spawned the agent of a promise that was rejected without a handler.
+    pub(crate) fn unhandled_rejection(&self, thrown: Thrown) {
+        match &self.options.on_unhandled_rejection {
+            Some(hook) => hook(&thrown),
+            None => self.uncaught(thrown),
+        }
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.heap_full.get() || self.node.exit.get().is_some() || self.inbox.is_stopped()
     }
@@ -477,7 +502,7 @@ pub(crate) fn throw_clone_error(cx: &mut JSContext, realm: &Realm, message: &str
     throw_exception(cx, realm, "DataCloneError", message);
 }
 
-/// Throws a `DOMException`.
+/// Throws a `DOMException`, or a `TypeError` or `SyntaxError` if that is the name.
 pub(crate) fn throw_exception(cx: &mut JSContext, realm: &Realm, name: &str, message: &str) {
     // SAFETY: the context is this thread's, in the realm; values are rooted.
     unsafe {

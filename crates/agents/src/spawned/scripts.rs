@@ -16,5 +16,10 @@ pub(crate) const INSPECT: Script = Script { name: c"peristyle:inspect", text: in
 pub(crate) const WEB: Script = Script { name: c"peristyle:web", text: include_str!("web.js") };
 
 /// In the order in which they are run.
-pub(crate) const PARTS: [Script; 1] =
-    [Script { name: c"peristyle:performance", text: include_str!("web/performance.js") }];
+pub(crate) const PARTS: [Script; 5] = [
+    Script { name: c"peristyle:performance", text: include_str!("web/performance.js") },
+    Script { name: c"peristyle:encoding", text: include_str!("web/encoding.js") },
+    Script { name: c"peristyle:url", text: include_str!("web/url.js") },
+    Script { name: c"peristyle:abort", text: include_str!("web/abort.js") },
+    Script { name: c"peristyle:broadcast", text: include_str!("web/broadcast.js") },
+];

@@ -285,10 +285,9 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
         };
         let asked = asked.map_err(|error| refuse(cx, "TypeError", error.to_string()))?;
         let library = match &asked.eval {
-            Some(kind) => realm.library.with_text(&realm.shared, &asked.script, kind == "module"),
-            None => realm.library.entered_at(&realm.shared, &asked.script),
+            Some(kind) => realm.library.with_text(&asked.script, kind == "module"),
+            None => realm.library.entered_at(&realm.shared, &realm.library.main, &asked.script),
         };
-        let library = library.map_err(|why| refuse(cx, "NotFoundError", why))?;
         let env = match asked.env {
             Some(env) => Arc::new(Mutex::new(env)),
             None if asked.shares_env => realm.node.seat.env.clone(),
@@ -311,7 +310,7 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
             ..realm.options.clone()
         };
         let seat = Seat { origin: Origin::NodeWorker, thread: 0, env };
-        let start = Start { library: Arc::new(library), options, seat, first: Some(first) };
+        let start = Start { library, options, seat, first: Some(first) };
         let started = event_loop::start_worker(realm, start);
         let (id, end) = started.map_err(|error| refuse(cx, "DataCloneError", error.to_string()))?;
         // SAFETY: the context is in the agent's realm.

@@ -280,15 +280,7 @@
         stack: options.resourceLimits?.stackSizeMb === undefined ? null : +options.resourceLimits.stackSizeMb,
       };
       const list = [port2, ...(options.transferList ?? [])];
-      try {
-        [this.#id, this.#port] = native.spawnNode(asked, boot, transferList(list));
-      } catch (error) {
-        if (error?.name !== "NotFoundError") throw error;
-        // There is nothing to run: told as Node tells it, later.
-        const why = failure(Error, "MODULE_NOT_FOUND", `Cannot find module '${script}'\n${error.message}`);
-        node.timers.setImmediate(() => this.#end(1, why));
-        return;
-      }
+      [this.#id, this.#port] = native.spawnNode(asked, boot, transferList(list));
       put(this, "threadId", this.#id);
       workers.set(this.#id, (kind, ...texts) => this.#said(kind, ...texts));
       port1.onmessage = ({ data }) => this.#told(data);

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 const here = fileURLToPath(import.meta.url);
 const shared = join(dirname(here), "shared");
 console.log(readFileSync(new URL(import.meta.url), "utf8").length === statSync(here).size, existsSync(here), existsSync("/nowhere"));
-console.log(readdirSync(shared), readdirSync(shared, { withFileTypes: true }).map((entry) => [entry.name, entry.isFile()]));
+console.log(readdirSync(shared).sort(), readdirSync(shared, { withFileTypes: true }).every((entry) => entry.isFile()));
 console.log(readFileSync(join(shared, "data.json"), "utf8"), readFileSync(join(shared, "data.json")), (await readFile(join(shared, "data.json"))).toString("base64"));
 console.log(statSync(shared).isDirectory(), statSync(here).isFile(), statSync(here).mtime instanceof Date, statSync("/nowhere", { throwIfNoEntry: false }));
 for (const attempt of [() => readFileSync("/nowhere/x"), () => readFileSync(shared), () => readdirSync(here), () => statSync("/nowhere"), () => readFileSync("a\0b"), () => fs.accessSync("/nowhere")]) {

@@ -5,7 +5,7 @@ const run = async (text, options) => {
   const worker = new Worker(text, { eval: true, ...options });
   const seen = [];
   worker.on("message", (message) => seen.push(message));
-  worker.on("error", (error) => seen.push(["error", error.name, error.message, error.code]));
+  worker.on("error", (error) => seen.push(["error", error.name, error.name === "SyntaxError" || error.message, error.code]));
   const [code] = await once(worker, "exit").catch(() => new Promise((resolve) => worker.on("exit", (code) => resolve([code]))));
   console.log(seen, code);
 };

@@ -304,7 +304,7 @@
   };
   // The main module failed; a handler may keep the agent all the same.
   const failed = (error) => {
-    uncaught(error, "unhandledRejection");
+    uncaught(error, seat.main.endsWith(".cjs") ? "uncaughtException" : "unhandledRejection");
     native.started(true);
   };
 

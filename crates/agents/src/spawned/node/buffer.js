@@ -115,19 +115,11 @@
   };
 
   class FastBuffer extends Uint8Array {
-    static get [Symbol.species]() {
-      return FastBuffer;
-    }
     toString(encoding, start = 0, end = this.length) {
       return coder(encoding)[1](this.subarray(Math.max(start, 0), end));
     }
     toJSON() {
       return { type: "Buffer", data: Array.from(this) };
-    }
-    subarray(start, end) {
-      // A species would be asked with numbers, which `Buffer` takes for something else.
-      const part = super.subarray(start, end);
-      return part instanceof FastBuffer ? part : view(part);
     }
     slice(start, end) {
       return this.subarray(start, end);
@@ -215,6 +207,8 @@
   Buffer.prototype = FastBuffer.prototype;
   Object.defineProperty(FastBuffer.prototype, "constructor", { value: Buffer, writable: true, configurable: true });
   Object.setPrototypeOf(Buffer, Uint8Array);
+  // What `subarray` and its like make; `Buffer` itself takes other arguments.
+  Object.defineProperty(Buffer, Symbol.species, { get: () => FastBuffer, configurable: true });
   Object.assign(Buffer, {
     poolSize: 8192,
     from(value, encoding, length) {

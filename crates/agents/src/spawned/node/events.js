@@ -146,23 +146,23 @@
       if (signal?.aborted) return reject(aborted(signal));
       const done = () => {
         signal?.removeEventListener("abort", abort);
-        if (isTarget(emitter)) return emitter.removeEventListener(type, succeed);
-        emitter.off(type, succeed);
-        emitter.off("error", fail);
+        if (isTarget(emitter)) emitter.removeEventListener(type, succeed);
       };
       const succeed = (...args) => {
+        if (!isTarget(emitter)) emitter.off("error", fail);
         done();
         resolve(args);
       };
       const fail = (error) => {
+        if (!isTarget(emitter)) emitter.off(type, succeed);
         done();
         reject(error);
       };
       const abort = () => fail(aborted(signal));
       signal?.addEventListener("abort", abort, { once: true });
       if (isTarget(emitter)) return emitter.addEventListener(type, succeed, { once: true });
-      emitter.on(type, succeed);
-      if (type !== "error") emitter.on("error", fail);
+      emitter.once(type, succeed);
+      if (type !== "error") emitter.once("error", fail);
     });
 
   // All events of a type, as they come.
@@ -184,8 +184,8 @@
     const abort = () => fail(aborted(signal));
     const end = () => {
       ended = true;
-      emitter.off(type, listen);
       emitter.off("error", fail);
+      emitter.off(type, listen);
       signal?.removeEventListener("abort", abort);
       for (const { resolve } of waiting.splice(0)) resolve({ value: undefined, done: true });
       return Promise.resolve({ value: undefined, done: true });

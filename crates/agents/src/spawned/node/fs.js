@@ -8,7 +8,7 @@
     if (typeof path === "string") {
       if (path.includes("\0")) {
         const message = "The argument 'path' must be a string, Uint8Array, or URL without null bytes.";
-        throw failure(TypeError, "ERR_INVALID_ARG_VALUE", `${message} Received ${JSON.stringify(path)}`);
+        throw failure(TypeError, "ERR_INVALID_ARG_VALUE", `${message} Received ${node.builtin("util").inspect(path)}`);
       }
       return path;
     }
@@ -99,7 +99,7 @@
   const realpathSync = (path) => host("realpath", pathOf(path));
   const accessSync = (path, mode = 0) => {
     const at = pathOf(path);
-    const found = host("stat", at);
+    const found = host("access", at);
     if (mode & 2) throw failure(Error, "EROFS", `EROFS: read-only file system, access '${at}'`, { syscall: "access", path: at });
     if (mode & 1 && found.kind !== "directory" && !(found.mode & 0o111)) {
       throw failure(Error, "EACCES", `EACCES: permission denied, access '${at}'`, { syscall: "access", path: at });

@@ -113,6 +113,10 @@ pub(super) fn perform(realm: &Realm, operation: &str, arguments: Vec<Value>) -> 
                 .map(|found| stat(&found))
                 .map_err(|error| Failed::system(&error, "lstat", &path))
         }
+        "access" => {
+            let path = allowed(realm, "access", Path::new(&next()))?;
+            fs::metadata(&path).map(|found| stat(&found)).map_err(|error| Failed::system(&error, "access", &path))
+        }
         "list" => list_directory(realm, Path::new(&next())),
         "realpath" => allowed(realm, "realpath", Path::new(&next())).map(|path| text(path.display().to_string())),
         _ => Ok(Value::Null),

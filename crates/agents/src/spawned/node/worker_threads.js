@@ -321,12 +321,14 @@
       apply(close, this.#control, []);
       put(this, "threadId", -1);
       for (const stream of [this.stdout, this.stderr]) stream.push(null);
-      try {
-        if (failed) this.emit("error", error);
-      } finally {
+      const exit = () => {
         this.emit("exit", code);
-      }
-      this.removeAllListeners();
+        this.removeAllListeners();
+      };
+      if (!failed) return exit();
+      // A task of its own, so that whoever awaited the error can still wait for the end.
+      node.timers.setImmediate(exit);
+      this.emit("error", error);
     }
     postMessage(value, transfer) {
       if (!this.#port || this.#over) return;

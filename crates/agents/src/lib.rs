@@ -179,7 +179,7 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, ExitHook, ImportMap, ImportMapError, Join,
-    LoadError, LoadedModule, Message, ModuleFormat, ModuleLoader, Port, PortLimits, PostError, Receive, ReceiveError,
-    StartHook, Thrown, ValueError,
+    AgentHandle, AgentOptions, Allowed, Call, CallError, Code, ErrorHook, Exit, ExitHook, ImportMap, ImportMapError,
+    Join, LoadError, LoadedModule, Message, ModuleFormat, ModuleLoader, NodeOptions, OutputHook, Port, PortLimits,
+    PostError, Receive, ReceiveError, StartHook, Stream, Thrown, ValueError,
 };

@@ -37,6 +37,10 @@ const NESTING_MAX: usize = 1024;
 pub(crate) enum Kind {
     Script,
     Json,
+    /// A CommonJS module; spawned agents only.
+    Common,
+    /// Stands for a module of ours; spawned agents only.
+    Builtin,
 }
 
 /// What a text is written in.
@@ -45,6 +49,7 @@ pub(crate) enum Format {
     JavaScript,
     TypeScript,
     Json,
+    Common,
 }
 
 /// A file as the engine compiles it.
@@ -179,8 +184,9 @@ pub(crate) fn prepare(path: &Path, text: String) -> Result<Source, AgentError> {
         "js" | "mjs" => Format::JavaScript,
         "ts" | "mts" => Format::TypeScript,
         "json" => Format::Json,
+        "cjs" => Format::Common,
         _ => {
-            let reason = "not a module: its name ends in none of .js, .mjs, .ts, .mts and .json";
+            let reason = "not a module: its name ends in none of .js, .mjs, .cjs, .ts, .mts and .json";
             return Err(unreadable(path, reason.into()));
         }
     };
@@ -193,7 +199,11 @@ pub(crate) fn prepare_as(path: &Path, mut text: String, format: Format) -> Resul
     if text.len() as u64 > SOURCE_BYTES_MAX {
         return Err(unreadable(path, too_long(text.len() as u64)));
     }
-    let kind = if format == Format::Json { Kind::Json } else { Kind::Script };
+    let kind = match format {
+        Format::JavaScript | Format::TypeScript => Kind::Script,
+        Format::Json => Kind::Json,
+        Format::Common => Kind::Common,
+    };
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
@@ -300,7 +310,7 @@ impl Emitter for First {
 }
 
 /// The `file:` URL of an absolute path, or a `source:` URL, with every byte outside the path characters of a URL escaped.
-fn file_url(path: &Path) -> String {
+pub(crate) fn file_url(path: &Path) -> String {
     let mut url = String::from(if path.is_absolute() { "file://" } else { "source:///" });
     for &byte in path.as_os_str().as_encoded_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {

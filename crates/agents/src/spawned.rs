@@ -35,6 +35,7 @@ mod inbox;
 mod loader;
 mod message;
 mod natives;
+mod node;
 mod pool;
 mod port;
 mod realm;
@@ -63,6 +64,7 @@ pub(crate) use self::broadcast::Broadcasts;
 pub use self::host_modules::{LoadError, LoadedModule, ModuleFormat, ModuleLoader};
 pub use self::import_map::{ImportMap, ImportMapError};
 pub use self::message::Message;
+pub use self::node::{Allowed, NodeOptions, OutputHook, Stream};
 pub(crate) use self::pool::Pool;
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
 pub(crate) use self::scripts::Compiled;
@@ -73,6 +75,7 @@ use self::event_loop::{Asked, CallTask, Form, Hold, Life, What, WorkerThread, la
 use self::host_modules::HostModules;
 use self::inbox::{Inbox, Task};
 use self::loader::Library;
+use self::node::Seat;
 use self::port::End;
 use self::reply::{Reply, reply};
 use self::value::Value;
@@ -158,6 +161,9 @@ pub struct AgentOptions {
     pub on_exit: Option<ExitHook>,
     /// Told of errors that nothing handled, from the start; see [`AgentHandle::on_error`].
     pub on_error: Option<ErrorHook>,
+    /// Makes it an agent in Node's manner; its workers are, too. None unless told: `node:` modules can be imported all the
+    /// same, but have nothing of the system.
+    pub node: Option<NodeOptions>,
     /// Told, on the agent's thread, of promises that were rejected without a handler, after the script's own event
     /// `unhandledrejection`. Without one, `on_error` is.
     pub on_unhandled_rejection: Option<ErrorHook>,
@@ -177,6 +183,7 @@ impl Default for AgentOptions {
             on_start: None,
             on_exit: None,
             on_error: None,
+            node: None,
             on_unhandled_rejection: None,
         }
     }
@@ -191,6 +198,7 @@ impl fmt::Debug for AgentOptions {
             .field("may_block", &self.may_block)
             .field("shared_memory", &self.shared_memory)
             .field("ports", &self.ports)
+            .field("node", &self.node)
             .field("import_map", &self.import_map)
             .finish_non_exhaustive()
     }
@@ -312,6 +320,9 @@ pub enum Exit {
     Finished,
     /// Its script called `close()`.
     Closed,
+    /// Its script ended it with this code, as Node's do: by `process.exit`, `process.exitCode`, or an error that nothing
+    /// handled in an agent with [`NodeOptions`].
+    Exited(i32),
     /// It was terminated, or outgrew its heap; why.
     Terminated(String),
     /// Its main module failed, or it could not be started.
@@ -374,6 +385,7 @@ impl Cluster {
         let life = Life {
             shared,
             library,
+            seat: Seat::of(&options),
             options,
             hooks: hooks.clone(),
             inbox: inbox.clone(),

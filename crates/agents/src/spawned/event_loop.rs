@@ -28,9 +28,11 @@ use super::convert::{Pending, done, text_to_js, to_js};
 use super::host_modules::HostModules;
 use super::inbox::{Dispatch, Inbox, Next, Task};
 use super::loader::{self, Library};
+use super::message::Packet;
 use super::natives;
+use super::node::{self, Origin, Seat};
 use super::pool::{Ended, Order, Waiting};
-use super::port::End;
+use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::value::Value;
@@ -116,7 +118,18 @@ pub(crate) enum WorkerEvent {
 pub(crate) struct WorkerThread {
     pub(crate) control: Arc<Control>,
     thread: JoinHandle<()>,
-    _hold: Hold,
+    hold: Option<Hold>,
+}
+
+impl WorkerThread {
+    /// Says whether it keeps the agent that started it, whose inbox this is. What is given back is to be dropped.
+    pub(crate) fn keep(&mut self, inbox: &Arc<Inbox>, keeps: bool) -> Option<Hold> {
+        match (keeps, &self.hold) {
+            (true, None) => self.hold.replace(Hold::new(inbox)),
+            (false, Some(_)) => self.hold.take(),
+            _ => None,
+        }
+    }
 }
 
 /// What an agent is made of.
@@ -129,6 +142,7 @@ pub(crate) struct Life {
     pub(crate) control: Arc<Control>,
     /// The agent's end of the channel to whoever spawned it.
     pub(crate) port: End,
+    pub(crate) seat: Seat,
 }
 
 /// Starts an agent, on a thread that waits for one if there is. `ended` runs there, last.
@@ -170,6 +184,7 @@ pub(crate) fn spare(
         control: Arc::new(Control::new(inbox.clone())),
         inbox,
         port: End::pair(options.ports).0,
+        seat: Seat::default(),
         options,
     };
     thread("", life.options.stack_bytes, move || {
@@ -212,7 +227,7 @@ fn rename(name: &str) {
 
 /// Lives an agent's life. A spare first waits for it, and says whom to tell of its end.
 fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port } = life;
+    let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
         Err(error) => {
@@ -221,7 +236,7 @@ fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
         }
     };
     control.attach(host.remote());
-    let mut realm = Realm::new(inbox, control, shared, library, options, hooks, port);
+    let mut realm = Realm::new(inbox, control, shared, library, options, hooks, port, seat);
     let mut entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,
@@ -335,11 +350,17 @@ unsafe fn bind(raw: *mut RawJSContext, realm: &Realm) {
 /// # Safety
 /// `cx` is this thread's context, in the realm.
 unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
-    let terminated = || Exit::Terminated(realm.why());
+    let terminated = || realm.ended();
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
             return terminated();
+        }
+        // Node's globals are its own, and other than the web's of the same names.
+        if realm.options.node.is_some()
+            && let Err(error) = node::boot(cx, realm)
+        {
+            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
         if let Some(hook) = &realm.options.on_start
             && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
@@ -350,27 +371,35 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
+        if realm.is_stopped() {
+            // The engine takes a stop in a module's own code for a rejection.
+            return terminated();
+        }
         rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
         if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
             is_running(realm);
         } else if !realm.run_tool(cx, Tool::Started, &[promise.get()]) {
             return terminated();
         }
-        if !checkpoint(cx, realm) {
+        if !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
             match realm.inbox.next() {
                 Next::Task(task) => {
-                    if !run(cx, realm, task) || !checkpoint(cx, realm) || realm.heap_full.get() {
+                    let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
+                    if !ran || !checkpoint(cx, realm) || realm.heap_full.get() {
                         return terminated();
                     }
                 }
                 Next::Stop => return terminated(),
                 Next::Idle if realm.phase.get() == Phase::Starting => {
-                    return Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() });
+                    return match node::idle(cx, realm) {
+                        Exit::Finished => Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() }),
+                        ended => ended,
+                    };
                 }
-                Next::Idle => return Exit::Finished,
+                Next::Idle => return node::idle(cx, realm),
             }
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
@@ -394,7 +423,15 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
                 let mut unhandled = realm.unhandled.borrow_mut();
                 if unhandled.is_empty() { None } else { Some(unhandled.remove(0)) }
             };
-            let Some(unhandled) = unhandled else { break };
+            let Some(unhandled) = unhandled else {
+                if !node::has_ticks(realm) {
+                    break;
+                }
+                if !node::run_ticks(cx, realm) {
+                    return false;
+                }
+                continue;
+            };
             promise.set(unhandled.get());
             drop(unhandled);
             rooted!(in(raw) let mut reason = UndefinedValue());
@@ -647,8 +684,18 @@ unsafe fn arguments_to_js(
     Ok(())
 }
 
-/// Starts a worker of this agent; its number, and our end of the channel to it. What is wrong with its code is told as the
-/// worker's own error, in a later task.
+/// What a worker starts with.
+pub(crate) struct Start {
+    /// Its code; what is wrong with it is told as the worker's own error, in a later task.
+    pub(crate) library: Result<Library, AgentError>,
+    pub(crate) options: AgentOptions,
+    /// Its number is given when it starts.
+    pub(crate) seat: Seat,
+    /// A message that is there before it runs.
+    pub(crate) first: Option<Packet>,
+}
+
+/// Starts a worker of this agent as the web's `Worker` does; its number, and our end of the channel to it.
 pub(crate) fn spawn_worker(
     realm: &Realm,
     specifier: &str,
@@ -656,9 +703,18 @@ pub(crate) fn spawn_worker(
     caller: &str,
     place: (u32, u32),
 ) -> Result<(u64, End), AgentError> {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
     let importer = loader::importer_called(realm, caller);
-    let library = match realm.library.entered_at(&realm.shared, &importer, specifier, place) {
+    let library = realm.library.entered_at(&realm.shared, &importer, specifier, place);
+    let options = AgentOptions { name, ..realm.options.clone() };
+    let seat = Seat { origin: Origin::WebWorker, ..realm.node.seat.clone() };
+    start_worker(realm, Start { library, options, seat, first: None })
+}
+
+/// Starts a worker of this agent; its number, and our end of the channel to it.
+pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), AgentError> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let Start { library, options, seat, first } = start;
+    let library = match library {
         Ok(library) => Arc::new(library),
         Err(error) => {
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -675,15 +731,19 @@ pub(crate) fn spawn_worker(
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
     });
+    if let Some(first) = first
+        && let Err(Refused::Error(error)) = ours.post(first)
+    {
+        return Err(AgentError::Engine(error.to_string()));
+    }
     // A worker tells its parent, not the host.
     let options = AgentOptions {
-        name,
         may_block: true,
         on_start: None,
         on_exit: None,
         on_error: None,
         on_unhandled_rejection: None,
-        ..realm.options.clone()
+        ..options
     };
     let parent = realm.inbox.clone();
     let life = Life {
@@ -694,10 +754,11 @@ pub(crate) fn spawn_worker(
         inbox,
         control: control.clone(),
         port: theirs,
+        seat: Seat { thread: id, ..seat },
     };
     let thread = launch(life, move |exit| drop(parent.push(Task::Worker(id, WorkerEvent::Exit(exit)))))?;
     realm.control.adopt(&control);
-    let worker = WorkerThread { control, thread, _hold: Hold::new(&realm.inbox) };
+    let worker = WorkerThread { control, thread, hold: Some(Hold::new(&realm.inbox)) };
     realm.workers.borrow_mut().insert(id, worker);
     Ok((id, ours))
 }
@@ -708,11 +769,13 @@ pub(crate) fn spawn_worker(
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
     let mut thrown = None;
-    let mut over = false;
+    let mut over = None;
     match event {
         WorkerEvent::Error(error) => thrown = Some(error),
         WorkerEvent::Exit(exit) => {
-            over = true;
+            // The code is what Node calls it, the message why it was stopped.
+            let why = if let Exit::Terminated(why) = &exit { why } else { "" };
+            over = Some(Thrown { name: node::exit_code(&exit).to_string(), message: why.into(), stack: String::new() });
             if let Exit::Failed(error) = exit {
                 thrown = Some(error.into());
             }
@@ -726,8 +789,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         let raw = cx.raw_cx();
-        let mut tell = |kind: &str, thrown: Option<Thrown>| {
-            let thrown = thrown.unwrap_or_else(|| Thrown::new("", "", ""));
+        let mut tell = |kind: &str, thrown: Thrown| {
             let texts = [kind, &thrown.name, &thrown.message, &thrown.stack];
             let mut rooter = CustomAutoRooter::new(vec![DoubleValue(id as f64)]);
             let mut arguments = rooter.root(raw);
@@ -742,11 +804,11 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             realm.run_tool(cx, Tool::Worker, &arguments)
         };
         if let Some(thrown) = thrown
-            && !tell("error", Some(thrown))
+            && !tell("error", thrown)
         {
             return false;
         }
-        !over || tell("exit", None)
+        over.is_none_or(|code| tell("exit", code))
     }
 }
 

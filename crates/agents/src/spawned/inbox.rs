@@ -12,7 +12,7 @@
 //!   nothing any more: a task that came too late is dropped by who pushed it, after the lock is released.
 //! - The lock is a leaf: nothing is called while it is held.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -63,6 +63,8 @@ struct State {
     /// In order of arrival, which is the order of their times.
     ready: VecDeque<(Due, Task)>,
     timed: BTreeMap<Due, Task>,
+    /// Those of `timed` that do not keep the agent.
+    loose: BTreeSet<Due>,
     /// Tasks ever pushed.
     sequence: u64,
     holds: usize,
@@ -115,8 +117,21 @@ impl Inbox {
 
     /// Takes a task back that is not runnable yet.
     pub(crate) fn cancel(&self, due: Due) {
-        let task = self.lock().timed.remove(&due);
+        let mut state = self.lock();
+        state.loose.remove(&due);
+        let task = state.timed.remove(&due);
+        drop(state);
         drop(task);
+    }
+
+    /// Says whether a task that is not runnable yet keeps the agent from being idle, as it does unless told.
+    pub(crate) fn keep(&self, due: Due, keeps: bool) {
+        let mut state = self.lock();
+        if keeps {
+            state.loose.remove(&due);
+        } else if state.timed.contains_key(&due) {
+            state.loose.insert(due);
+        }
     }
 
     /// Keeps the agent from being idle until [`release`](Inbox::release).
@@ -162,14 +177,15 @@ impl Inbox {
                 None => timed.0 <= self.clock.now_ns(),
             });
             if timed_is_due.is_some()
-                && let Some((_, task)) = state.timed.pop_first()
+                && let Some((due, task)) = state.timed.pop_first()
             {
+                state.loose.remove(&due);
                 return Next::Task(task);
             }
             if let Some((_, task)) = state.ready.pop_front() {
                 return Next::Task(task);
             }
-            if first_timed.is_none() && state.holds == 0 {
+            if state.timed.len() == state.loose.len() && state.holds == 0 {
                 state.closed = true;
                 return Next::Idle;
             }

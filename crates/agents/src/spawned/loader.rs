@@ -33,6 +33,7 @@ use super::Code;
 use super::convert::{Pending, text_to_js};
 use super::host_modules::HostModules;
 use super::natives::{Native, native};
+use super::node;
 use super::realm::{Realm, Tool, throw_exception};
 use crate::AgentError;
 use crate::agent::{guarded, throw};
@@ -114,6 +115,14 @@ impl Library {
             reason,
         })??;
         Ok(Library { main, modules: self.modules.clone(), files: self.files, host: self.host.clone() })
+    }
+
+    /// A library with the same modules and a main one that is a text: an ES module, or a CommonJS script.
+    pub(crate) fn with_text(&self, text: &str, is_module: bool) -> Result<Library, AgentError> {
+        let directory = self.main.path.parent().unwrap_or(Path::new(""));
+        let name = directory.join(if is_module { "[worker eval].mjs" } else { "[worker eval].cjs" });
+        let main = source::prepare(&name, text.to_owned())?;
+        Ok(Library { main: Arc::new(main), modules: self.modules.clone(), files: self.files, host: self.host.clone() })
     }
 
     /// What `specifier` names in `importer`. The outer error says why it names nothing, the inner one what is wrong with
@@ -320,20 +329,23 @@ fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> R
     if let Some(known) = realm.modules.borrow().iter().find(|module| module.source.path == source.path) {
         return Ok(known.object.get());
     }
-    let options = CompileOptionsWrapper::new(cx, source.name.clone(), 1);
-    let mut text = transform_str_to_source_text(&source.text);
+    let stands_for = source.kind == Kind::Common;
+    let name = if stands_for { c"peristyle:common".to_owned() } else { source.name.clone() };
+    let options = CompileOptionsWrapper::new(cx, name, 1);
+    let mut text = transform_str_to_source_text(if stands_for { node::COMMON } else { &source.text });
     // SAFETY: the context is in the agent's realm; options and text live until the call returns, which copies the text.
     let module = unsafe {
         match source.kind {
             Kind::Script => ja::CompileModule1(cx.raw_cx(), options.ptr, &mut text),
             Kind::Json => ja::CompileJsonModule1(cx.raw_cx(), options.ptr, &mut text),
+            Kind::Common | Kind::Builtin => ja::CompileModule1(cx.raw_cx(), options.ptr, &mut text),
         }
     };
     if module.is_null() {
         return Err(syntax_error(cx, realm, &source.path));
     }
     let mut modules = realm.modules.borrow_mut();
-    if source.kind == Kind::Script {
+    if source.kind != Kind::Json {
         // SAFETY: a source text module just made; nothing collects before it is in the list.
         unsafe { ja::SetModulePrivate(module, &Int32Value(modules.len() as i32)) };
     }
@@ -440,9 +452,18 @@ unsafe fn import(
         specifier: specifier.chars().take(256).collect(),
         reason,
     };
-    let source = realm.library.resolve(&realm.shared, &importer, &specifier).map_err(refuse)??;
+    let in_bundle = || realm.library.bundled(&normal(Path::new(&specifier))).is_some();
+    let source = match node::builtin(&specifier).filter(|_| specifier.starts_with("node:") || !in_bundle()) {
+        Some(name) => match known(realm, &format!("node:{name}")) {
+            Some(source) => source,
+            None => {
+                node::module(cx, realm, name).and_then(|source| source.ok_or_else(|| refuse(node::unknown(name))))?
+            }
+        },
+        None => realm.library.resolve(&realm.shared, &importer, &specifier).map_err(refuse)??,
+    };
     match (kind, source.kind) {
-        (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script) => {}
+        (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script | Kind::Common | Kind::Builtin) => {}
         (ModuleType::JavaScript, _) => return Err(refuse("JSON is imported with { type: \"json\" }".into())),
         (ModuleType::JSON, _) => return Err(refuse("the file is not JSON".into())),
         _ => return Err(refuse("only JavaScript, TypeScript and JSON are imported".into())),
@@ -451,6 +472,35 @@ unsafe fn import(
         return Err(refuse(format!("imports nest more than {IMPORT_DEPTH_MAX} deep")));
     }
     find_or_compile(cx, realm, &source)
+}
+
+/// What a module of this name was made of, if the realm has it.
+fn known(realm: &Realm, path: &str) -> Option<Arc<Source>> {
+    let modules = realm.modules.borrow();
+    modules.iter().find(|module| module.source.path == Path::new(path)).map(|module| module.source.clone())
+}
+
+/// The place of a module in the realm's list.
+pub(crate) fn index_of(realm: &Realm, path: &Path) -> Option<i32> {
+    let at = realm.modules.borrow().iter().position(|module| module.source.path == path)?;
+    i32::try_from(at).ok()
+}
+
+/// What a specifier names, in a file or in none.
+pub(crate) fn named(realm: &Realm, importer: &Path, specifier: &str) -> Result<Arc<Source>, String> {
+    let main = &realm.library.main;
+    let from = Source {
+        path: if importer.as_os_str().is_empty() { main.path.clone() } else { importer.to_owned() },
+        name: main.name.clone(),
+        url: source::file_url(if importer.as_os_str().is_empty() { &main.path } else { importer }),
+        text: String::new(),
+        kind: Kind::Common,
+    };
+    // The main module may be a text that lies nowhere.
+    if Path::new(specifier) == main.path {
+        return Ok(main.clone());
+    }
+    realm.library.resolve(&realm.shared, &from, specifier)?.map_err(|error| error.to_string())
 }
 
 /// The module that stacks call `name`; the main one if there is none.
@@ -508,6 +558,18 @@ pub(crate) unsafe extern "C" fn meta_hook(
                 throw(cx, "import.meta outside a module");
                 return false;
             };
+            rooted!(in(raw) let mut value = UndefinedValue());
+            match node::meta(cx, realm, &source, &mut value) {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    let flags = ja::JSPROP_ENUMERATE as u32;
+                    return ja::JS_DefineProperty(raw, meta, name.as_ptr(), value.handle().into(), flags);
+                }
+                Err(error) => {
+                    realm.throw(cx, error);
+                    return false;
+                }
+            }
             rooted!(in(raw) let mut resolver = UndefinedValue());
             if realm.use_tool(cx, Tool::Resolver, &[private.get()], &mut resolver).is_err() {
                 return false;

@@ -64,8 +64,8 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
             let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
             done(!function.is_null())?;
         }
+        super::node::define(raw, out)
     }
-    Ok(())
 }
 
 /// A native's call.
@@ -92,6 +92,11 @@ impl Call<'_> {
         if value.is_double() { value.to_double() } else { 0.0 }
     }
 
+    pub(crate) fn is_true(&self, at: u32) -> bool {
+        let value = self.get(at);
+        value.is_boolean() && value.to_boolean()
+    }
+
     pub(crate) fn text(&self, cx: &JSContext, at: u32) -> String {
         let value = self.get(at);
         if !value.is_string() {
@@ -101,7 +106,7 @@ impl Call<'_> {
         unsafe { NonNull::new(value.to_string()).map(|text| jsstr_to_string(cx, text)).unwrap_or_default() }
     }
 
-    fn port(&self, at: u32) -> Option<&PortBox> {
+    pub(crate) fn port(&self, at: u32) -> Option<&PortBox> {
         // SAFETY: the engine roots arguments.
         self.object(at).and_then(|object| unsafe { port_of(object) })
     }
@@ -574,20 +579,29 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
                 return Err(Pending);
             }
         };
-        // SAFETY: the context is in the agent's realm; values are rooted.
-        unsafe {
-            rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
-            make_port(raw, call.realm, end, &mut port)?;
-            rooted!(in(raw) let number = DoubleValue(id as f64));
-            rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
-            done(!list.is_null())?;
-            let flags = ja::JSPROP_ENUMERATE as u32;
-            done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
-            done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
-            call.give(ObjectValue(list.get()));
-        }
-        Ok(())
+        // SAFETY: the context is in the agent's realm.
+        unsafe { give_worker(raw, call, id, end) }
     })
+}
+
+/// Gives a worker that was started: `[its number, the port to it]`.
+///
+/// # Safety
+/// `raw` is this thread's context, in the agent's realm.
+pub(crate) unsafe fn give_worker(raw: *mut RawJSContext, call: &Call<'_>, id: u64, end: End) -> Converted<()> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
+        make_port(raw, call.realm, end, &mut port)?;
+        rooted!(in(raw) let number = DoubleValue(id as f64));
+        rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
+        done(!list.is_null())?;
+        let flags = ja::JSPROP_ENUMERATE as u32;
+        done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
+        done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
+        call.give(ObjectValue(list.get()));
+    }
+    Ok(())
 }
 
 /// `terminate(number)`: stops a worker.

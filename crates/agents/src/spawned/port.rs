@@ -119,6 +119,8 @@ struct Side {
     finished: bool,
     /// Whether this end holds its reader's inbox.
     holding: bool,
+    /// Whether it never does.
+    loose: bool,
 }
 
 pub(crate) struct Channel {
@@ -135,7 +137,7 @@ impl Channel {
 
 /// Makes a side hold its agent's inbox exactly while a message may still come to a listener.
 fn settle(sides: &mut [Side; 2], side: usize) {
-    let over = sides[side].closed || sides[1 - side].closed || sides[1 - side].finished;
+    let over = sides[side].loose || sides[side].closed || sides[1 - side].closed || sides[1 - side].finished;
     let this = &mut sides[side];
     let Reader::Agent { inbox, .. } = &this.reader else { return };
     match (this.holding, !over) {
@@ -162,6 +164,7 @@ impl End {
             closed: false,
             finished: false,
             holding: false,
+            loose: false,
         };
         let channel = Arc::new(Channel { sides: Mutex::new([side(), side()]), arrived: Condvar::new(), limits });
         (End { channel: channel.clone(), side: 0 }, End { channel, side: 1 })
@@ -278,6 +281,13 @@ impl End {
         for _ in 0..sides[self.side].queue.len() + gone {
             drop(inbox.push(Task::Port(id)));
         }
+        settle(&mut sides, self.side);
+    }
+
+    /// Says whether this end keeps the agent that listens, as it does unless told.
+    pub(crate) fn keep(&self, keeps: bool) {
+        let mut sides = self.channel.lock();
+        sides[self.side].loose = !keeps;
         settle(&mut sides, self.side);
     }
 

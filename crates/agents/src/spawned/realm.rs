@@ -31,9 +31,10 @@ use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
+use super::node::{self, Seat};
 use super::port::End;
 use super::scripts::{INSPECT, Part, WEB};
-use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
+use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
 use crate::cluster::Shared;
@@ -102,6 +103,7 @@ pub(crate) struct Realm {
     pub(crate) library: Arc<Library>,
     pub(crate) options: AgentOptions,
     pub(crate) hooks: Arc<AgentHooks>,
+    pub(crate) node: node::State,
 }
 
 const WEB_BIT: u64 = 1 << 63;
@@ -125,6 +127,7 @@ unsafe impl Trace for Realm {
             self.port_prototype.trace(tracer);
             self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
+            self.node.trace(tracer);
             self.own_port.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
@@ -175,6 +178,7 @@ impl Realm {
         options: AgentOptions,
         hooks: Arc<AgentHooks>,
         port: End,
+        seat: Seat,
     ) -> RootedTraceableBox<Realm> {
         RootedTraceableBox::new(Realm {
             global: Heap::default(),
@@ -204,6 +208,7 @@ impl Realm {
             library,
             options,
             hooks,
+            node: node::State::new(seat),
         })
     }
 
@@ -293,7 +298,8 @@ impl Realm {
     /// # Safety
     /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
     pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
-        let Life { shared, library, options, hooks, inbox, control, port } = life;
+        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
+        self.node.seat = seat;
         (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
         (self.inbox, self.control) = (inbox, control);
         // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
@@ -528,7 +534,31 @@ impl Realm {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.heap_full.get() || self.inbox.is_stopped()
+        self.heap_full.get() || self.node.exit.get().is_some() || self.inbox.is_stopped()
+    }
+
+    /// How an agent ended that was stopped, or stopped itself.
+    pub(crate) fn ended(&self) -> Exit {
+        match self.node.exit.get() {
+            Some(code) if !self.heap_full.get() => Exit::Exited(code),
+            _ => Exit::Terminated(self.why()),
+        }
+    }
+
+    /// Takes the pending exception as an error of ours.
+    pub(crate) fn failed(&self, cx: &mut JSContext, failed: Pending) -> AgentError {
+        match self.failure(cx, failed) {
+            Some(thrown) => thrown.into(),
+            None => AgentError::Terminated(self.why()),
+        }
+    }
+
+    /// Throws an error of ours; a stop is no exception.
+    pub(crate) fn throw(&self, cx: &mut JSContext, error: AgentError) -> Pending {
+        if !matches!(error, AgentError::Terminated(_)) {
+            crate::agent::throw(cx, &error.to_string());
+        }
+        Pending
     }
 
     /// Why the agent was stopped.

@@ -36,6 +36,8 @@
   const put = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
+  // What other manners than the web's do instead; set by `node/boot.js`.
+  const manners = { uncaught: null, rejected: null, failed: null, transfer: null };
   const tag = ({ prototype }, value) =>
     defineProperty(prototype, Symbol.toStringTag, { value, writable: false, enumerable: false, configurable: true });
 
@@ -471,12 +473,14 @@
         reporting = false;
       }
     }
-    native.uncaught(kind, message, stack);
+    if (manners.uncaught) manners.uncaught(error);
+    else native.uncaught(kind, message, stack);
   };
 
   const rejected = (promise, reason) => {
     const event = new PromiseRejectionEvent("unhandledrejection", { promise, reason, cancelable: true });
     if (!dispatch(globalThis, event)) return;
+    if (manners.rejected) return manners.rejected(promise, reason);
     const [kind, message, stack] = describe(reason);
     native.uncaught(kind, message, stack, true);
   };
@@ -492,6 +496,7 @@
     for (const item of given) {
       defineProperty(list, list.length, { value: item, writable: true, enumerable: true, configurable: true });
     }
+    manners.transfer?.(list);
     return list.length === 0 ? undefined : list;
   };
 
@@ -524,7 +529,8 @@
       const listening = state.started && listens(state, "message");
       if (listening === state.listening) return;
       state.listening = listening;
-      if (listening) native.listen(port);
+      if (port === parent) listenToParent();
+      else if (listening) native.listen(port);
       else native.unlisten(port);
     });
     state.started = false;
@@ -588,8 +594,10 @@
     const known = apply(timersGet, timers, [id]);
     if (!known) return;
     // An interval is set again first, so that its callback can clear it.
-    if (known.again) native.setTimer(id, known.delay);
-    else apply(timersDelete, timers, [id]);
+    if (known.again) {
+      native.setTimer(id, known.delay);
+      if (known.loose) native.holdTimer(id, false);
+    } else apply(timersDelete, timers, [id]);
     try {
       apply(known.callback, globalThis, known.args);
     } catch (error) {
@@ -632,6 +640,14 @@
   const workerSaid = (id, kind, name, message, stack) => {
     const worker = apply(timersGet, workers, [id]);
     if (!worker) return;
+    if (typeof worker === "function") {
+      try {
+        worker(kind, name, message, stack);
+      } catch (error) {
+        report(error);
+      }
+      return;
+    }
     if (kind === "exit") {
       // Its port delivers what it still has, then closes: the other end is gone.
       apply(timersDelete, workers, [id]);
@@ -644,14 +660,23 @@
   // ---- the global object ----
 
   setPrototypeOf(parent, MessagePort.prototype);
-  // The agent's own port listens while the global has a listener for messages.
+  // The agent's own port listens while it or the global has a listener for messages.
   let listening = false;
-  const global = target(globalThis, (type) => {
-    if (type !== "message" || listening === listens(global, "message")) return;
-    listening = !listening;
+  const listenToParent = () => {
+    const wanted = listens(global, "message") || !!State.of(parent)?.listening;
+    if (listening === wanted) return;
+    listening = wanted;
     if (listening) native.listen(parent);
     else native.unlisten(parent);
+  };
+  const global = target(globalThis, (type) => {
+    if (type === "message") listenToParent();
   });
+  const receivers = (port) => (port !== parent ? [port] : State.of(parent) ? [globalThis, parent] : [globalThis]);
+  const deliver = (port, makeEvent) => {
+    const all = receivers(port);
+    for (let i = 0; i < all.length; i++) dispatch(all[i], makeEvent());
+  };
   for (const type of ["message", "messageerror", "error", "unhandledrejection"]) attribute(globalThis, type, globalThis);
 
   const functions = {
@@ -707,7 +732,8 @@
 
   // What parts may use of this script.
   const internals = {
-    native, inspect, parent, put, tag, apply, DOMException, Event, EventTarget, ErrorEvent, MessageEvent, MessagePort, Worker,
+    native, inspect, parent, put, tag, apply, manners, timer, timers, clear, workers, DOMException, Event, EventTarget, ErrorEvent,
+    MessageEvent, MessagePort, Worker,
     State, target, stateOf, listens, dispatch, attribute, messageEvent, describe, report, transferList, portState,
   };
 
@@ -731,9 +757,9 @@
       return name === "SyntaxError" ? new SyntaxError(message) : new DOMException(message, name);
     },
     (value, isMap) => [...apply(isMap ? mapEntries : setValues, value, [])],
-    (port, data, ports) => void dispatch(port === parent ? globalThis : port, messageEvent("message", data, ports)),
-    (port) => void dispatch(port === parent ? globalThis : port, messageEvent("messageerror", null, [])),
-    (port) => void (port === parent || dispatch(port, new Event("close"))),
+    (port, data, ports) => deliver(port, () => messageEvent("message", data, ports)),
+    (port) => deliver(port, () => messageEvent("messageerror", null, [])),
+    (port) => void (port !== parent || State.of(port) ? dispatch(port, new Event("close")) : undefined),
     fire,
     (namespace, name, args, id) => {
       const exported = namespace[name];
@@ -749,7 +775,7 @@
       return true;
     },
     settle,
-    (promise) => void apply(then, promise, [() => native.started(true), (error) => native.started(false, error)]),
+    (promise) => void apply(then, promise, [() => native.started(true), (error) => (manners.failed ? manners.failed(error) : native.started(false, error))]),
     rejected,
     workerSaid,
     // Defines the globals of a part.

@@ -141,6 +141,7 @@ mod attach;
 mod cluster;
 mod collections;
 mod console;
+mod doors;
 mod engine;
 mod error;
 mod host;

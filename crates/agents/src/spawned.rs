@@ -27,6 +27,7 @@ mod event_loop;
 mod inbox;
 mod loader;
 mod message;
+mod meter;
 mod natives;
 mod port;
 mod realm;
@@ -115,8 +116,9 @@ pub type ErrorHook = Arc<dyn Fn(&Thrown) + Send + Sync>;
 pub struct AgentOptions {
     /// `self.name` in the agent, and the name of its thread. Empty unless told.
     pub name: String,
-    /// Bytes of its collected heap, after a collection, beyond which it is terminated. Contents of `ArrayBuffer`s and of
-    /// large arrays do not count. 256 MiB unless told.
+    /// Bytes that it may have in use, garbage apart: its collected heap, and what that holds outside (elements, characters,
+    /// contents of buffers, shared or not, memories of WebAssembly, texts of modules). Beyond, it ends with
+    /// [`Exit::OutOfMemory`]; a single request that would take it a quarter beyond is refused. 256 MiB unless told.
     pub heap_bytes: u64,
     /// Bytes of its thread's stack. Recursion throws a quarter of a MiB before its end. 8 MiB unless told.
     pub stack_bytes: usize,
@@ -246,8 +248,13 @@ pub enum Exit {
     Finished,
     /// Its script called `close()`.
     Closed,
-    /// It was terminated, or outgrew its heap; why.
+    /// It was terminated; why.
     Terminated(String),
+    /// It outgrew its [`heap_bytes`](AgentOptions::heap_bytes).
+    OutOfMemory {
+        /// The limit, in bytes.
+        heap_bytes: u64,
+    },
     /// Its main module failed, or it could not be started.
     Failed(AgentError),
 }

@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::gc::RootedGuard;
 use mozjs::jsapi as ja;
-use mozjs::jsapi::{JSGCParamKey, JSGCStatus, JSObject};
+use mozjs::jsapi::JSObject;
 use mozjs::jsval::{DoubleValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::CustomAutoRooter;
 use mozjs::{glue, rooted};
@@ -36,6 +36,7 @@ use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
+use crate::doors::Guarded;
 use crate::host::Host;
 
 /// What Rust asks an agent for.
@@ -145,7 +146,14 @@ fn live(life: Life) -> Exit {
             }
             Ok(()) => {
                 let _realm = ja::JSAutoRealm::new(raw, realm.global());
-                let exit = work(cx, &realm, port);
+                let exit = if realm.meter.start(raw) {
+                    let _guarded = Guarded::by(&realm.meter);
+                    work(cx, &realm, port)
+                } else {
+                    drop(realm.inbox.close());
+                    Exit::Failed(AgentError::Engine("its counters are not known".into()))
+                };
+                realm.meter.stop();
                 realm.control.detach();
                 tear_down(cx, &realm);
                 exit
@@ -166,7 +174,6 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
     unsafe {
         // Hosts compile kernels well at once; what scripts compile may be large, and is to start soon.
         (*ja::ContextOptionsRef(raw)).set_wasmBaseline_(true);
-        ja::JS_SetGCCallback(raw, Some(collected), ptr::null_mut());
         ja::JS_AddInterruptCallback(raw, Some(interrupted));
         ja::SetPromiseRejectionTrackerCallback(raw, Some(rejected), ptr::null_mut());
         let runtime = ja::JS_GetRuntime(raw);
@@ -192,7 +199,10 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
 /// # Safety
 /// `cx` is this thread's context, in the realm.
 unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
-    let terminated = || Exit::Terminated(realm.why());
+    let terminated = || match realm.meter.is_full() {
+        true => Exit::OutOfMemory { heap_bytes: realm.options.heap_bytes },
+        false => Exit::Terminated(realm.why()),
+    };
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
@@ -211,7 +221,7 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
         while realm.phase.get() != Phase::Closing {
             match realm.inbox.next() {
                 Next::Task(task) => {
-                    if !run(cx, realm, task) || !checkpoint(cx, realm) || realm.heap_full.get() {
+                    if !run(cx, realm, task) || !checkpoint(cx, realm) {
                         return terminated();
                     }
                 }
@@ -235,7 +245,7 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
     unsafe {
         let raw = cx.raw_cx();
         loop {
-            if !drain(cx) || realm.is_stopped() {
+            if !drain(cx) || !realm.meter.decide() || realm.is_stopped() {
                 return false;
             }
             rooted!(in(raw) let mut promise = ptr::null_mut::<JSObject>());
@@ -262,6 +272,7 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
 /// # Safety
 /// As for [`work`].
 unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
+    realm.meter.begin();
     match task {
         // SAFETY: as the caller answers.
         Task::Port(id) => unsafe { deliver(cx, realm, id) },
@@ -463,25 +474,26 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
 /// # Safety
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
-    let mut thrown = None;
-    let mut over = false;
-    match event {
-        WorkerEvent::Error(error) => thrown = Some(error),
-        WorkerEvent::Exit(exit) => {
-            over = true;
-            if let Exit::Failed(error) = exit {
-                thrown = Some(match error {
-                    AgentError::Threw { name, message, stack } => Thrown { name, message, stack },
-                    other => Thrown::new("Error", &other.to_string(), ""),
-                });
-            }
-            let worker = realm.workers.borrow_mut().remove(&id);
-            if let Some(worker) = worker {
-                // It has nothing left to do but to end; a panic there was reported by the panic hook.
-                let _ = worker.thread.join();
-            }
+    let over = matches!(event, WorkerEvent::Exit(_));
+    if over {
+        let worker = realm.workers.borrow_mut().remove(&id);
+        if let Some(worker) = worker {
+            // It has nothing left to do but to end; a panic there was reported by the panic hook.
+            let _ = worker.thread.join();
         }
     }
+    let thrown = match event {
+        WorkerEvent::Error(error) => Some(error),
+        WorkerEvent::Exit(Exit::Failed(AgentError::Threw { name, message, stack })) => {
+            Some(Thrown { name, message, stack })
+        }
+        WorkerEvent::Exit(Exit::Failed(other)) => Some(Thrown::new("Error", &other.to_string(), "")),
+        WorkerEvent::Exit(Exit::OutOfMemory { heap_bytes }) => {
+            let message = format!("the worker outgrew its limit of {heap_bytes} bytes");
+            Some(Thrown::new("RangeError", &message, ""))
+        }
+        WorkerEvent::Exit(Exit::Finished | Exit::Closed | Exit::Terminated(_)) => None,
+    };
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         let raw = cx.raw_cx();
@@ -587,24 +599,8 @@ unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
 
 /// The engine's question whether to go on.
 unsafe extern "C" fn interrupted(_: *mut RawJSContext) -> bool {
-    // SAFETY: called by the engine on the agent's thread.
-    unsafe { Realm::here() }.is_none_or(|realm| !realm.is_stopped())
-}
-
-/// Stops an agent that outgrew its heap: the engine's own limit would only make it collect for ever.
-unsafe extern "C" fn collected(raw: *mut RawJSContext, status: JSGCStatus, _: ja::GCReason, _: *mut c_void) {
-    if status != JSGCStatus::JSGC_END {
-        return;
-    }
-    // SAFETY: called by the engine on the agent's thread; neither call collects.
-    unsafe {
-        if let Some(realm) = Realm::here()
-            && u64::from(ja::JS_GetGCParameter(raw, JSGCParamKey::JSGC_BYTES)) > realm.options.heap_bytes
-        {
-            realm.heap_full.set(true);
-            ja::JS_RequestInterruptCallback(raw);
-        }
-    }
+    // SAFETY: called by the engine on the agent's thread, where scripts run and it may collect.
+    unsafe { Realm::here().is_none_or(|realm| realm.meter.decide() && !realm.is_stopped()) }
 }
 
 /// Keeps the promises that are rejected without a handler.

@@ -31,6 +31,7 @@ use super::convert::{Converted, Pending, done, text_to_js};
 use super::event_loop::{Asked, CallTask};
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
+use super::meter::Meter;
 use super::natives;
 use super::scripts::{INSPECT, PARTS, Script, WEB};
 use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
@@ -84,7 +85,7 @@ pub(crate) struct Realm {
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
-    pub(crate) heap_full: Cell<bool>,
+    pub(crate) meter: Meter,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) control: Arc<Control>,
     pub(crate) shared: Arc<Shared>,
@@ -176,7 +177,7 @@ impl Realm {
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
-            heap_full: Cell::new(false),
+            meter: Meter::new(options.heap_bytes),
             inbox,
             control,
             shared,
@@ -415,17 +416,20 @@ impl Realm {
 
     /// Tells whoever spawned the agent of an error that nothing handled.
     pub(crate) fn uncaught(&self, thrown: Thrown) {
+        if self.meter.ends_with(&thrown) {
+            return;
+        }
         self.hooks.error(&self.shared, &self.options.name, thrown);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.heap_full.get() || self.inbox.is_stopped()
+        self.meter.is_full() || self.inbox.is_stopped()
     }
 
     /// Why the agent was stopped.
     pub(crate) fn why(&self) -> String {
-        if self.heap_full.get() {
-            return format!("its heap grew beyond {} bytes", self.options.heap_bytes);
+        if self.meter.is_full() {
+            return format!("it outgrew its limit of {} bytes", self.options.heap_bytes);
         }
         self.control.why()
     }

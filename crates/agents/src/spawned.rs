@@ -118,7 +118,7 @@ pub struct AgentOptions {
     pub name: String,
     /// Bytes that it may have in use, garbage apart: its collected heap, and what that holds outside (elements, characters,
     /// contents of buffers, shared or not, memories of WebAssembly, texts of modules). Beyond, it ends with
-    /// [`Exit::OutOfMemory`]; a single request that would take it a quarter beyond is refused. 256 MiB unless told.
+    /// [`Exit::OutOfMemory`]; a single request of more than half of it that does not fit is refused. 256 MiB unless told.
     pub heap_bytes: u64,
     /// Bytes of its thread's stack. Recursion throws a quarter of a MiB before its end. 8 MiB unless told.
     pub stack_bytes: usize,

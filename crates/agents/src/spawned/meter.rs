@@ -19,7 +19,7 @@
 //!   is safe to.
 //! - Only large requests are refused, and none while the engine collects: what the engine asks for in places where it
 //!   cannot fail is small.
-//! - A request that is larger than the whole limit is refused, and that is all: its exception may be caught.
+//! - A request of more than half of the limit is refused if it does not fit, and that is all: its exception may be caught.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
@@ -62,7 +62,7 @@ pub(crate) struct Meter {
     /// Atoms (names, and strings that are keys), at the last collection of ours: the engine does not count their table, which
     /// takes about as much as they do.
     atom_bytes: Cell<usize>,
-    /// The largest request that was refused, if it was not larger than the whole limit.
+    /// The largest request that was refused and is to count as if it had been granted.
     refused_bytes: Cell<usize>,
     /// A collection is to tell whether the agent may go on.
     in_doubt: Cell<bool>,
@@ -248,9 +248,11 @@ impl Guard for Meter {
         }
         self.granted_bytes.set(0);
         let wanted = self.used_bytes().saturating_add(bytes);
-        if is_large && wanted > self.ceiling_bytes() {
+        // What takes more than half of the limit at once is asked for knowingly: no reason to end its agent.
+        let is_huge = bytes > self.limit_bytes / 2;
+        if is_large && wanted > if is_huge { self.limit_bytes } else { self.ceiling_bytes() } {
             self.refused.set(true);
-            if bytes <= self.limit_bytes {
+            if !is_huge {
                 self.refused_bytes.set(self.refused_bytes.get().max(bytes));
                 self.doubt();
             }

@@ -17,8 +17,8 @@ use std::thread::{self, JoinHandle};
 use mozjs::jsapi::{JS_SetGlobalJitCompilerOption, JSJitCompilerOption, SetStackFormat, StackFormat};
 use mozjs::rust::{JSEngine, JSEngineHandle, ParentRuntime, Runtime};
 
-use crate::AgentError;
 use crate::spawned::Compiled;
+use crate::{AgentError, doors};
 
 static ENGINE: OnceLock<Result<JSEngineHandle, String>> = OnceLock::new();
 static PARENT: Mutex<Weak<Parent>> = Mutex::new(Weak::new());
@@ -71,7 +71,7 @@ impl Parent {
         let (ready, started) = mpsc::channel();
         let control = move || {
             let engine = ENGINE.get_or_init(|| {
-                let engine = JSEngine::init().map_err(|error| format!("{error:?}"))?;
+                let engine = doors::watch_initialisation(JSEngine::init).map_err(|error| format!("{error:?}"))?;
                 let handle = engine.handle();
                 // Its drop would shut the engine down for good: that is left to the end of the process.
                 std::mem::forget(engine);

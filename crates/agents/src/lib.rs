@@ -160,6 +160,7 @@ mod attach;
 mod cluster;
 mod collections;
 mod console;
+mod doors;
 mod engine;
 mod error;
 mod host;

@@ -34,6 +34,7 @@ mod import_map;
 mod inbox;
 mod loader;
 mod message;
+mod meter;
 mod natives;
 mod node;
 mod pool;
@@ -138,8 +139,9 @@ pub type ExitHook = Arc<dyn Fn(&Exit) + Send + Sync>;
 pub struct AgentOptions {
     /// `self.name` in the agent, and the name of its thread. Empty unless told.
     pub name: String,
-    /// Bytes of its collected heap, after a collection, beyond which it is terminated. Contents of `ArrayBuffer`s and of
-    /// large arrays do not count. 256 MiB unless told.
+    /// Bytes that it may have in use, garbage apart: its collected heap, and what that holds outside (elements, characters,
+    /// contents of buffers, shared or not, memories of WebAssembly, texts of modules). Beyond, it ends with
+    /// [`Exit::OutOfMemory`]; a single request of more than half of it that does not fit is refused. 256 MiB unless told.
     pub heap_bytes: u64,
     /// Bytes of its thread's stack. Recursion throws a quarter of a MiB before its end. 8 MiB unless told.
     pub stack_bytes: usize,
@@ -323,8 +325,13 @@ pub enum Exit {
     /// Its script ended it with this code, as Node's do: by `process.exit`, `process.exitCode`, or an error that nothing
     /// handled in an agent with [`NodeOptions`].
     Exited(i32),
-    /// It was terminated, or outgrew its heap; why.
+    /// It was terminated; why.
     Terminated(String),
+    /// It outgrew its [`heap_bytes`](AgentOptions::heap_bytes).
+    OutOfMemory {
+        /// The limit, in bytes.
+        heap_bytes: u64,
+    },
     /// Its main module failed, or it could not be started.
     Failed(AgentError),
 }

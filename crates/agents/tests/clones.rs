@@ -354,7 +354,11 @@ fn hostile_sizes_are_refused_before_they_take_memory() {
          export const buffer = () => attempt(() => new ArrayBuffer(2 ** 28));
          export const many = () => attempt(() => { const a = ['x'.repeat(2 ** 16)]; return new Array(2 ** 10).fill(a); });
          export const result = () => new Array(2 ** 32 - 1);",
-        AgentOptions { ports: PortLimits { message_bytes: 1 << 20, ..PortLimits::default() }, ..AgentOptions::default() },
+        AgentOptions {
+            ports: PortLimits { message_bytes: 1 << 20, ..PortLimits::default() },
+            heap_bytes: 1 << 30,
+            ..AgentOptions::default()
+        },
     );
     for export in ["array", "text", "buffer", "many"] {
         assert_eq!(agent.call::<String>(export, &()).wait(), Ok("DataCloneError".into()), "{export}");

@@ -454,7 +454,7 @@ fn options_bound_an_agent() {
     let cluster = Cluster::new().unwrap();
     let options = AgentOptions { heap_bytes: 16 << 20, ..AgentOptions::default() };
     let agent = cluster.spawn(Code::source("h.ts", "const all = []; for (;;) all.push({ a: [1] });"), options).unwrap();
-    assert_eq!(agent.join().wait(), Exit::Terminated("its heap grew beyond 16777216 bytes".into()));
+    assert_eq!(agent.join().wait(), Exit::OutOfMemory { heap_bytes: 16 << 20 });
 
     let agent = cluster.spawn(
         Code::source("s.ts", "export const deep = () => { let n = 0; const f = () => { n++; f(); }; try { f(); } catch (e) { return [e.name, n]; } };"),

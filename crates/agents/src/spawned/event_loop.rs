@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::gc::RootedGuard;
 use mozjs::jsapi as ja;
-use mozjs::jsapi::{JSGCParamKey, JSGCStatus, JSObject};
+use mozjs::jsapi::JSObject;
 use mozjs::jsval::{DoubleValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rust::CustomAutoRooter;
 use mozjs::{glue, rooted};
@@ -40,6 +40,7 @@ use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, 
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
+use crate::doors::Guarded;
 use crate::host::Host;
 
 /// What Rust asks an agent for.
@@ -269,13 +270,19 @@ fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
                         }
                     },
                 };
-                let exit = ready.map_or_else(
-                    |exit| exit,
-                    |()| {
+                let exit = match ready {
+                    Err(exit) => exit,
+                    Ok(()) if realm.meter.start(raw) => {
+                        let _guarded = Guarded::by(&realm.meter);
                         bind(raw, &realm);
                         work(cx, &realm)
-                    },
-                );
+                    }
+                    Ok(()) => {
+                        drop(realm.inbox.close());
+                        Exit::Failed(AgentError::Engine("its counters are not known".into()))
+                    }
+                };
+                realm.meter.stop();
                 realm.control.detach();
                 tear_down(cx, &realm);
                 exit
@@ -314,7 +321,6 @@ unsafe fn set_callbacks(raw: *mut RawJSContext) {
     unsafe {
         // Hosts compile kernels well at once; what scripts compile may be large, and is to start soon.
         (*ja::ContextOptionsRef(raw)).set_wasmBaseline_(true);
-        ja::JS_SetGCCallback(raw, Some(collected), ptr::null_mut());
         ja::JS_AddInterruptCallback(raw, Some(interrupted));
         ja::SetPromiseRejectionTrackerCallback(raw, Some(rejected), ptr::null_mut());
         let runtime = ja::JS_GetRuntime(raw);
@@ -388,7 +394,7 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
             match realm.inbox.next() {
                 Next::Task(task) => {
                     let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
-                    if !ran || !checkpoint(cx, realm) || realm.heap_full.get() {
+                    if !ran || !checkpoint(cx, realm) {
                         return terminated();
                     }
                 }
@@ -415,7 +421,7 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
     unsafe {
         let raw = cx.raw_cx();
         loop {
-            if !drain(cx) || realm.is_stopped() {
+            if !drain(cx) || !realm.meter.decide() || realm.is_stopped() {
                 return false;
             }
             rooted!(in(raw) let mut promise = ptr::null_mut::<JSObject>());
@@ -450,6 +456,7 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
 /// # Safety
 /// As for [`work`].
 unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
+    realm.meter.begin();
     match task {
         // SAFETY: as the caller answers.
         Task::Port(id) => unsafe { deliver(cx, realm, id) },
@@ -768,24 +775,28 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
 /// # Safety
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
-    let mut thrown = None;
     let mut over = None;
-    match event {
-        WorkerEvent::Error(error) => thrown = Some(error),
+    let thrown = match event {
+        WorkerEvent::Error(error) => Some(error),
         WorkerEvent::Exit(exit) => {
             // The code is what Node calls it, the message why it was stopped.
             let why = if let Exit::Terminated(why) = &exit { why } else { "" };
             over = Some(Thrown { name: node::exit_code(&exit).to_string(), message: why.into(), stack: String::new() });
-            if let Exit::Failed(error) = exit {
-                thrown = Some(error.into());
-            }
             let worker = realm.workers.borrow_mut().remove(&id);
             if let Some(worker) = worker {
                 // It has nothing left to do but to end; a panic there was reported by the panic hook.
                 let _ = worker.thread.join();
             }
+            match exit {
+                Exit::Failed(error) => Some(error.into()),
+                Exit::OutOfMemory { heap_bytes } => {
+                    let message = format!("the worker outgrew its limit of {heap_bytes} bytes");
+                    Some(Thrown::new("RangeError", &message, ""))
+                }
+                Exit::Finished | Exit::Closed | Exit::Exited(_) | Exit::Terminated(_) => None,
+            }
         }
-    }
+    };
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         let raw = cx.raw_cx();
@@ -890,24 +901,8 @@ unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
 
 /// The engine's question whether to go on.
 unsafe extern "C" fn interrupted(_: *mut RawJSContext) -> bool {
-    // SAFETY: called by the engine on the agent's thread.
-    unsafe { Realm::here() }.is_none_or(|realm| !realm.is_stopped())
-}
-
-/// Stops an agent that outgrew its heap: the engine's own limit would only make it collect for ever.
-unsafe extern "C" fn collected(raw: *mut RawJSContext, status: JSGCStatus, _: ja::GCReason, _: *mut c_void) {
-    if status != JSGCStatus::JSGC_END {
-        return;
-    }
-    // SAFETY: called by the engine on the agent's thread; neither call collects.
-    unsafe {
-        if let Some(realm) = Realm::here()
-            && u64::from(ja::JS_GetGCParameter(raw, JSGCParamKey::JSGC_BYTES)) > realm.options.heap_bytes
-        {
-            realm.heap_full.set(true);
-            ja::JS_RequestInterruptCallback(raw);
-        }
-    }
+    // SAFETY: called by the engine on the agent's thread, where scripts run and it may collect.
+    unsafe { Realm::here().is_none_or(|realm| realm.meter.decide() && !realm.is_stopped()) }
 }
 
 /// Keeps the promises that are rejected without a handler.

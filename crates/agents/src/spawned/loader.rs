@@ -350,6 +350,8 @@ fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> R
         unsafe { ja::SetModulePrivate(module, &Int32Value(modules.len() as i32)) };
     }
     modules.push(Module { source: source.clone(), object: Heap::boxed(module) });
+    // The engine keeps texts and names, and so do we; it does not count them.
+    realm.meter.keep_text(3 * (source.text.len() + source.path.as_os_str().len()));
     Ok(module)
 }
 

@@ -537,6 +537,7 @@ unsafe extern "C" fn started(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
         } else {
             rooted!(in(raw) let value = call.get(1));
             let thrown = realm.describe(cx, value.handle());
+            realm.meter.ends_with(&thrown);
             realm.failure.borrow_mut().get_or_insert(thrown.into());
             realm.phase.set(Phase::Closing);
         }

@@ -334,7 +334,7 @@ pub(crate) fn exit_code(exit: &Exit) -> i32 {
         Exit::Finished | Exit::Closed => 0,
         Exit::Exited(code) => *code,
         Exit::Failed(AgentError::Unsettled { .. }) => 13,
-        Exit::Terminated(_) | Exit::Failed(_) => 1,
+        Exit::Terminated(_) | Exit::OutOfMemory { .. } | Exit::Failed(_) => 1,
     }
 }
 

@@ -30,6 +30,7 @@ use super::event_loop::{Asked, CallTask, Life};
 use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
+use super::meter::Meter;
 use super::natives;
 use super::node::{self, Seat};
 use super::port::End;
@@ -96,7 +97,7 @@ pub(crate) struct Realm {
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
-    pub(crate) heap_full: Cell<bool>,
+    pub(crate) meter: Meter,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) control: Arc<Control>,
     pub(crate) shared: Arc<Shared>,
@@ -201,7 +202,7 @@ impl Realm {
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
-            heap_full: Cell::new(false),
+            meter: Meter::new(options.heap_bytes),
             inbox,
             control,
             shared,
@@ -522,6 +523,9 @@ impl Realm {
 
     /// Tells whoever spawned the agent of an error that nothing handled.
     pub(crate) fn uncaught(&self, thrown: Thrown) {
+        if self.meter.ends_with(&thrown) {
+            return;
+        }
         self.hooks.error(&self.shared, &self.options.name, thrown);
     }
 
@@ -534,14 +538,15 @@ impl Realm {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.heap_full.get() || self.node.exit.get().is_some() || self.inbox.is_stopped()
+        self.meter.is_full() || self.node.exit.get().is_some() || self.inbox.is_stopped()
     }
 
     /// How an agent ended that was stopped, or stopped itself.
     pub(crate) fn ended(&self) -> Exit {
         match self.node.exit.get() {
-            Some(code) if !self.heap_full.get() => Exit::Exited(code),
-            _ => Exit::Terminated(self.why()),
+            _ if self.meter.is_full() => Exit::OutOfMemory { heap_bytes: self.options.heap_bytes },
+            Some(code) => Exit::Exited(code),
+            None => Exit::Terminated(self.why()),
         }
     }
 
@@ -563,8 +568,8 @@ impl Realm {
 
     /// Why the agent was stopped.
     pub(crate) fn why(&self) -> String {
-        if self.heap_full.get() {
-            return format!("its heap grew beyond {} bytes", self.options.heap_bytes);
+        if self.meter.is_full() {
+            return format!("it outgrew its limit of {} bytes", self.options.heap_bytes);
         }
         self.control.why()
     }

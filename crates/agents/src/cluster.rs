@@ -21,6 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
+use crate::spawned::Helper;
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Cluster {
             running: Mutex::default(),
             parent,
         });
-        Ok(Cluster(Arc::new(Handle { shared })))
+        Ok(Cluster(Arc::new(Handle { shared, helper: Helper::default() })))
     }
 
     /// The job that a module exports, as `handle` or by default.
@@ -203,6 +204,7 @@ impl fmt::Debug for Cluster {
 /// agents go.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) helper: Helper,
 }
 
 /// What agents keep of their cluster.

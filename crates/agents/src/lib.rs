@@ -159,6 +159,7 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
-    Receive, ReceiveError, Thrown, ValueError,
+    AgentHandle, AgentOptions, BufferError, Call, CallError, Code, ErrorHook, Exit, Expected, Join, LockError, Message,
+    Port, PortLimits, PostError, Receive, ReceiveError, SharedBuffer, SharedCondition, SharedGuard, SharedMutex,
+    Thrown, ValueError, Waited,
 };

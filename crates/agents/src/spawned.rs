@@ -26,12 +26,16 @@ mod convert;
 mod event_loop;
 mod inbox;
 mod loader;
+mod lock;
+mod locks;
+mod lot;
 mod message;
 mod natives;
 mod port;
 mod realm;
 mod reply;
 mod scripts;
+mod shared;
 mod value;
 
 use std::collections::BTreeMap;
@@ -49,8 +53,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::lock::LockError;
 pub use self::message::Message;
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
+pub(crate) use self::shared::Helper;
+pub use self::shared::{BufferError, Expected, SharedBuffer, SharedCondition, SharedGuard, SharedMutex, Waited};
 pub use self::value::ValueError;
 
 use self::control::Control;

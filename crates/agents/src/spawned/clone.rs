@@ -27,6 +27,7 @@ use mozjs::rust::{JSAutoStructuredCloneBufferWrapper, get_object_class};
 use mozjs::{glue, rooted};
 
 use super::convert::{Converted, Pending, done};
+use super::locks;
 use super::message::{Cloned, Packet};
 use super::port::End;
 use super::realm::{Realm, throw_clone_error};
@@ -44,7 +45,7 @@ static UNSHARED: CloneDataPolicy =
     CloneDataPolicy { allowIntraClusterClonableSharedObjects_: false, allowSharedMemoryObjects_: false };
 
 static CALLBACKS: JSStructuredCloneCallbacks = JSStructuredCloneCallbacks {
-    read: None,
+    read: Some(read_other),
     write: Some(write_other),
     reportError: Some(report),
     readTransfer: Some(read_transfer),
@@ -308,18 +309,18 @@ pub(crate) unsafe fn moved_bytes(raw: *mut RawJSContext, transfer: &RootedGuard<
     Ok(bytes)
 }
 
-/// Reads a clone. `ports` becomes an array of the ports that came with it.
+/// Reads a clone: once, if it transfers something. `ports` becomes an array of the ports that came with it.
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm of `realm`.
 pub(crate) unsafe fn read(
     cx: &mut JSContext,
     realm: &Realm,
-    cloned: Cloned,
+    cloned: &Cloned,
     value: &mut RootedGuard<'_, JSVal>,
     ports: &mut RootedGuard<'_, JSVal>,
 ) -> Converted<()> {
-    // SAFETY: as the caller answers. The data was written by this process, and is read once, as it is owned here.
+    // SAFETY: as the caller answers. The data was written by this process, and nobody else reads it meanwhile.
     unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
@@ -361,12 +362,18 @@ fn guarded(raw: *mut RawJSContext, body: impl FnOnce(&mut JSContext, &Realm) -> 
 
 unsafe extern "C" fn write_other(
     raw: *mut RawJSContext,
-    _: *mut JSStructuredCloneWriter,
+    writer: *mut JSStructuredCloneWriter,
     object: ja::HandleObject,
     _: *mut bool,
     _: *mut c_void,
 ) -> bool {
     guarded(raw, |cx, realm| {
+        // SAFETY: the engine's handle is rooted, its writer is in this hook.
+        unsafe {
+            if let Some(kind) = locks::kind_of(object.get()) {
+                return locks::write(raw, writer, kind, object);
+            }
+        }
         // SAFETY: the engine's handle is rooted.
         let what = match unsafe { (is_port(object.get()), ja::IsCallable(object.get())) } {
             (true, _) => "a MessagePort can only be transferred: it must be in the transfer list",
@@ -376,6 +383,25 @@ unsafe extern "C" fn write_other(
         throw_clone_error(cx, realm, what);
         false
     })
+}
+
+unsafe extern "C" fn read_other(
+    raw: *mut RawJSContext,
+    reader: *mut JSStructuredCloneReader,
+    _: *const CloneDataPolicy,
+    tag: u32,
+    data: u32,
+    _: *mut c_void,
+) -> *mut JSObject {
+    let mut object = ptr::null_mut();
+    guarded(raw, |_, realm| {
+        if tag == locks::TAG {
+            // SAFETY: the engine's reader is in this hook, after the tag. Nothing collects until the engine has the object.
+            object = unsafe { locks::read(raw, realm, reader, data) };
+        }
+        !object.is_null()
+    });
+    object
 }
 
 unsafe extern "C" fn report(raw: *mut RawJSContext, error: u32, _: *mut c_void, message: *const c_char) {

@@ -128,6 +128,7 @@ fn live(life: Life) -> Exit {
         }
     };
     control.attach(host.remote());
+    inbox.lives_here();
     let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks);
     let entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
@@ -268,6 +269,10 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
         Task::Timer(id) => {
             realm.timers.borrow_mut().remove(&id);
             realm.run_tool(cx, Tool::Timer, &[DoubleValue(id.into())])
+        }
+        Task::Woken(id) => {
+            realm.locks.woken(&realm.inbox, id);
+            realm.run_tool(cx, Tool::Woken, &[DoubleValue(id.into())])
         }
         Task::Engine(dispatch) => {
             // SAFETY: as the caller answers; the dispatch is run once, here.

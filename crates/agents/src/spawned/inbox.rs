@@ -14,7 +14,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
@@ -29,6 +31,8 @@ pub(crate) enum Task {
     Engine(Dispatch),
     /// Rust calls an export, or evaluates a script.
     Call(CallTask),
+    /// Something of ours that waited for a task was woken.
+    Woken(u32),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
 }
@@ -52,6 +56,8 @@ pub(crate) struct Inbox {
     state: Mutex<State>,
     wake: Condvar,
     stopped: AtomicBool,
+    /// The agent's thread, while it may block in a task.
+    thread: OnceLock<Thread>,
     pub(crate) clock: Clock,
 }
 
@@ -75,7 +81,13 @@ impl State {
 
 impl Inbox {
     pub(crate) fn new() -> Inbox {
-        Inbox { state: Mutex::default(), wake: Condvar::new(), stopped: AtomicBool::new(false), clock: Clock::new() }
+        Inbox {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            thread: OnceLock::new(),
+            clock: Clock::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -139,6 +151,37 @@ impl Inbox {
         // With the lock taken once, a loop either saw the flag or waits already.
         drop(self.lock());
         self.wake.notify_one();
+        self.rouse();
+    }
+
+    /// This thread is the agent's.
+    pub(crate) fn lives_here(&self) {
+        let _ = self.thread.set(thread::current());
+    }
+
+    /// Blocks the agent in a task until it is roused, until a time, or for a shorter time; `false` if the time has come.
+    pub(crate) fn doze(&self, until_ns: Option<u64>) -> bool {
+        let Some(until) = until_ns else {
+            thread::park();
+            return true;
+        };
+        let left = until.saturating_sub(self.clock.now_ns());
+        if left != 0 {
+            thread::park_timeout(Duration::from_nanos(left));
+        }
+        left != 0
+    }
+
+    /// Lets the agent go on that dozes, or will.
+    pub(crate) fn rouse(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Whether only one agent of its cluster runs at a time.
+    pub(crate) fn takes_turns(&self) -> bool {
+        false
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -23,14 +23,14 @@ use super::{Thrown, event_loop};
 use crate::agent::guarded;
 use crate::console::Level;
 
-type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
+pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
 
 /// An object with all natives.
 ///
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 19] = [
+    const NATIVES: [(&CStr, Native, u32); 20] = [
         (c"print", print, 2),
         (c"now", now, 0),
         (c"setTimer", set_timer, 2),
@@ -50,6 +50,7 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"spawn", spawn, 2),
         (c"terminate", terminate, 1),
         (c"cores", cores, 0),
+        (c"locks", super::locks::locks, 0),
     ];
     // SAFETY: as the caller answers; natives are static functions that never unwind.
     unsafe {
@@ -64,22 +65,22 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
 }
 
 /// A native's call.
-struct Call<'a> {
-    realm: &'a Realm,
+pub(crate) struct Call<'a> {
+    pub(crate) realm: &'a Realm,
     arguments: CallArgs,
 }
 
 impl Call<'_> {
-    fn get(&self, at: u32) -> JSVal {
+    pub(crate) fn get(&self, at: u32) -> JSVal {
         self.arguments.get(at).get()
     }
 
-    fn object(&self, at: u32) -> Option<*mut JSObject> {
+    pub(crate) fn object(&self, at: u32) -> Option<*mut JSObject> {
         let value = self.get(at);
         value.is_object().then(|| value.to_object())
     }
 
-    fn number(&self, at: u32) -> f64 {
+    pub(crate) fn number(&self, at: u32) -> f64 {
         let value = self.get(at);
         if value.is_int32() {
             return value.to_int32().into();
@@ -101,13 +102,13 @@ impl Call<'_> {
         self.object(at).and_then(|object| unsafe { port_of(object) })
     }
 
-    fn give(&self, value: JSVal) {
+    pub(crate) fn give(&self, value: JSVal) {
         self.arguments.rval().set(value);
     }
 }
 
 /// Runs a native's body; a panic or no realm is an exception.
-fn native(
+pub(crate) fn native(
     raw: *mut RawJSContext,
     argc: u32,
     vp: *mut RawValue,
@@ -348,7 +349,7 @@ unsafe fn to_value(cx: &mut JSContext, realm: &Realm, packet: Packet) -> Convert
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut value = UndefinedValue());
         rooted!(in(raw) let mut ports = UndefinedValue());
-        clone::read(cx, realm, cloned, &mut value, &mut ports)?;
+        clone::read(cx, realm, &cloned, &mut value, &mut ports)?;
         let converted = from_js(cx, realm, &value)?;
         rooted!(in(raw) let list = ports.to_object());
         let mut length = 0;
@@ -376,7 +377,7 @@ unsafe extern "C" fn clone_value(raw: *mut RawJSContext, argc: u32, vp: *mut Raw
         unsafe {
             let packet = clone::write(cx, call.realm, &value, &transfer, None)?;
             if let Content::Clone(cloned) = packet.content {
-                clone::read(cx, call.realm, cloned, &mut value, &mut ports)?;
+                clone::read(cx, call.realm, &cloned, &mut value, &mut ports)?;
             }
         }
         call.give(value.get());
@@ -450,7 +451,7 @@ pub(crate) unsafe fn open(
     unsafe {
         let raw = cx.raw_cx();
         match packet.content {
-            Content::Clone(cloned) => clone::read(cx, realm, cloned, value, ports),
+            Content::Clone(cloned) => clone::read(cx, realm, &cloned, value, ports),
             Content::Value(sent, ends) => {
                 to_js(raw, &sent, value)?;
                 rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));

@@ -31,6 +31,7 @@ use super::convert::{Converted, Pending, done, text_to_js};
 use super::event_loop::{Asked, CallTask};
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
+use super::locks::Locks;
 use super::natives;
 use super::scripts::{INSPECT, PARTS, Script, WEB};
 use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
@@ -56,6 +57,7 @@ pub(crate) enum Tool {
     Started,
     Rejected,
     Worker,
+    Woken,
     Part,
     Count,
 }
@@ -80,6 +82,7 @@ pub(crate) struct Realm {
     /// Calls that came before the main module was evaluated.
     pub(crate) early: RefCell<VecDeque<CallTask>>,
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
+    pub(crate) locks: Locks,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -111,6 +114,7 @@ unsafe impl Trace for Realm {
             self.global.trace(tracer);
             self.port_prototype.trace(tracer);
             self.namespace.trace(tracer);
+            self.locks.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
             }
@@ -173,6 +177,7 @@ impl Realm {
             asked_before: Cell::new(0),
             early: RefCell::default(),
             workers: RefCell::default(),
+            locks: Locks::default(),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),

@@ -16,5 +16,7 @@ pub(crate) const INSPECT: Script = Script { name: c"peristyle:inspect", text: in
 pub(crate) const WEB: Script = Script { name: c"peristyle:web", text: include_str!("web.js") };
 
 /// In the order in which they are run.
-pub(crate) const PARTS: [Script; 1] =
-    [Script { name: c"peristyle:performance", text: include_str!("web/performance.js") }];
+pub(crate) const PARTS: [Script; 2] = [
+    Script { name: c"peristyle:performance", text: include_str!("web/performance.js") },
+    Script { name: c"peristyle:locks", text: include_str!("web/locks.js") },
+];

@@ -21,7 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
-use crate::spawned::Helper;
+use crate::spawned::{Helper, Turns};
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,10 @@ impl Cluster {
     /// # Errors
     /// [`AgentError::Engine`].
     pub fn with_limits(limits: Limits) -> Result<Cluster, AgentError> {
+        Cluster::make(limits, None)
+    }
+
+    pub(crate) fn make(limits: Limits, turns: Option<Arc<Turns>>) -> Result<Cluster, AgentError> {
         let parent = Parent::shared()?;
         let shared = Arc::new_cyclic(|shared| Shared {
             sources: Sources::default(),
@@ -68,6 +72,7 @@ impl Cluster {
             _watchdog: limits.call_time.map(|limit| watch(shared.clone(), limit)),
             limits,
             running: Mutex::default(),
+            turns,
             parent,
         });
         Ok(Cluster(Arc::new(Handle { shared, helper: Helper::default() })))
@@ -207,6 +212,14 @@ pub(crate) struct Handle {
     pub(crate) helper: Helper,
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(turns) = &self.shared.turns {
+            turns.open_for_good();
+        }
+    }
+}
+
 /// What agents keep of their cluster.
 pub(crate) struct Shared {
     pub(crate) sources: Sources,
@@ -215,6 +228,8 @@ pub(crate) struct Shared {
     _watchdog: Option<Sender<()>>,
     pub(crate) limits: Limits,
     running: Mutex<Vec<Weak<Control>>>,
+    /// By which spawned agents take turns.
+    pub(crate) turns: Option<Arc<Turns>>,
     pub(crate) parent: Arc<Parent>,
 }
 

@@ -159,7 +159,7 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, BufferError, Call, CallError, Code, ErrorHook, Exit, Expected, Join, LockError, Message,
-    Port, PortLimits, PostError, Receive, ReceiveError, SharedBuffer, SharedCondition, SharedGuard, SharedMutex,
-    Thrown, ValueError, Waited,
+    AgentHandle, AgentOptions, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, Expected, Join,
+    LockError, Message, Port, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer, SharedCondition,
+    SharedGuard, SharedMutex, Thrown, Turn, ValueError, Waited,
 };

@@ -31,6 +31,7 @@ use super::natives;
 use super::port::End;
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
+use super::turns::Seated;
 use super::value::Value;
 use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown};
 use crate::AgentError;
@@ -111,7 +112,9 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
     let name = if life.options.name.is_empty() { "peristyle-agent" } else { life.options.name.as_str() };
     // A thread's name cannot hold a NUL.
     let builder = thread::Builder::new().name(name.replace('\0', "\u{fffd}")).stack_size(life.options.stack_bytes);
+    let seated = Seated(life.inbox.seat().cloned());
     let body = move || {
+        let _seated = seated;
         let exit = catch_unwind(AssertUnwindSafe(|| live(life)));
         ended(exit.unwrap_or_else(|_| Exit::Failed(AgentError::Engine("the agent's thread panicked".into()))));
     };
@@ -120,6 +123,9 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
 
 fn live(life: Life) -> Exit {
     let Life { shared, library, options, hooks, inbox, control, port } = life;
+    if let Some(seat) = inbox.seat() {
+        seat.begin();
+    }
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
         Err(error) => {
@@ -439,8 +445,9 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
     })?);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
-    let inbox = Arc::new(Inbox::new());
-    let control = Arc::new(Control::new(inbox.clone()));
+    let seat = realm.inbox.turns().map(|turns| turns.sit(&name));
+    let inbox = Arc::new(Inbox::new(seat));
+    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
@@ -525,6 +532,7 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
         worker.control.stop("its parent ended");
     }
     for (_, worker) in workers {
+        realm.inbox.wait_for_end(worker.control.inbox());
         let _ = worker.thread.join();
     }
     // SAFETY: as the caller answers; each dispatch is run once.
@@ -582,12 +590,12 @@ unsafe fn take_dispatch(slot: *mut usize, taken: bool) -> bool {
 
 unsafe extern "C" fn task_started(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.hold();
+    unsafe { &*inbox.cast::<Inbox>() }.hold_for_engine();
 }
 
 unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.release();
+    unsafe { &*inbox.cast::<Inbox>() }.release_for_engine();
 }
 
 /// The engine's question whether to go on.

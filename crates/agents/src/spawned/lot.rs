@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::inbox::{Inbox, Task};
 use super::realm::Realm;
+use super::turns::Wish;
 
 /// Queues that share a lock share nothing else. A power of two.
 const BUCKETS: usize = 64;
@@ -136,6 +137,15 @@ impl Sleeper {
         !matches!(self, Sleeper::Agent(inbox) if inbox.takes_turns())
     }
 
+    /// Says what the turn was given for, where turns are.
+    fn note(&self, what: &'static str) {
+        if let Sleeper::Agent(inbox) = self
+            && let Some(seat) = inbox.seat()
+        {
+            seat.note(what);
+        }
+    }
+
     fn waiter(&self) -> Arc<Waiter> {
         Waiter::new(match self {
             Sleeper::Thread => Wake::Thread(thread::current()),
@@ -144,10 +154,11 @@ impl Sleeper {
     }
 
     /// Sleeps until it is roused, or somewhat shorter; `false` if the time has come.
-    fn sleep(&self, until: Until) -> bool {
+    fn sleep(&self, until: Until, for_lock: bool) -> bool {
+        let wish = if for_lock { Wish::Lock } else { Wish::Notification };
         match (self, until) {
-            (Sleeper::Agent(inbox), Until::Agent(until)) => inbox.doze(Some(until)),
-            (Sleeper::Agent(inbox), _) => inbox.doze(None),
+            (Sleeper::Agent(inbox), Until::Agent(until)) => inbox.doze(Some(until), wish),
+            (Sleeper::Agent(inbox), _) => inbox.doze(None, wish),
             (Sleeper::Thread, Until::Instant(until)) => {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -185,18 +196,24 @@ pub(crate) fn park(
     let mut in_time = true;
     loop {
         if waiter.is_woken() {
+            sleeper.note("woken");
             return Rest::Woken;
         }
         let rest = match (sleeper.is_stopped(), in_time) {
             (true, _) => Rest::Stopped,
             (false, false) => Rest::TimedOut,
             (false, true) => {
-                in_time = sleeper.sleep(until);
+                in_time = sleeper.sleep(until, for_lock);
                 continue;
             }
         };
         // Who is no longer in the queue was woken meanwhile.
-        return if leave(address, &waiter) { rest } else { Rest::Woken };
+        if !leave(address, &waiter) {
+            sleeper.note("woken");
+            return Rest::Woken;
+        }
+        sleeper.note(if rest == Rest::TimedOut { "timed out" } else { "stopped" });
+        return rest;
     }
 }
 

@@ -33,7 +33,7 @@ use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::locks::Locks;
 use super::natives;
-use super::scripts::{INSPECT, PARTS, Script, WEB};
+use super::scripts::{DETERMINISTIC, INSPECT, PARTS, Script, WEB};
 use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
@@ -253,7 +253,8 @@ impl Realm {
                     None => return Err(failed(Pending)),
                 }
             }
-            for Script { name, text } in PARTS {
+            let turns = self.inbox.takes_turns().then_some(DETERMINISTIC);
+            for Script { name, text } in turns.into_iter().chain(PARTS) {
                 rooted!(in(raw) let mut part = UndefinedValue());
                 rooted!(in(raw) let mut nothing = UndefinedValue());
                 self.evaluate(cx, text, name, &mut part)?;

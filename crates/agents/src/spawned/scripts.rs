@@ -15,6 +15,10 @@ pub(crate) struct Script {
 pub(crate) const INSPECT: Script = Script { name: c"peristyle:inspect", text: include_str!("../inspect.js") };
 pub(crate) const WEB: Script = Script { name: c"peristyle:web", text: include_str!("web.js") };
 
+/// Run before the parts, where agents take turns.
+pub(crate) const DETERMINISTIC: Script =
+    Script { name: c"peristyle:deterministic", text: include_str!("web/deterministic.js") };
+
 /// In the order in which they are run.
 pub(crate) const PARTS: [Script; 2] = [
     Script { name: c"peristyle:performance", text: include_str!("web/performance.js") },

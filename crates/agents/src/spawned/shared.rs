@@ -30,7 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::convert::{Converted, Pending, done};
 use super::lock::{self, LockError, Owner};
 use super::locks::{self, Kind};
-use super::lot::{Sleeper, Until};
+use super::lot::{self, Rest, Sleeper, Until};
 use super::message::{Cloned, Content};
 use super::realm::Realm;
 use super::{AgentHandle, AgentOptions, CallError, Code, clone};
@@ -133,7 +133,7 @@ impl SharedBuffer {
             return Err(BufferError::OutOfBounds { offset, bytes, length });
         }
         // The memory itself is aligned to 8 bytes.
-        if offset % bytes != 0 {
+        if !offset.is_multiple_of(bytes) {
             return Err(BufferError::Misaligned { offset, bytes });
         }
         // SAFETY: in bounds.
@@ -550,7 +550,8 @@ impl Cluster {
             return Ok(helper.clone());
         }
         let options = AgentOptions { name: "peristyle-helper".into(), ..AgentOptions::default() };
-        let started = Arc::new(self.spawn(Code::source("helper.js", HELPER), options)?);
+        // It takes no turns: Rust asks it between them.
+        let started = Arc::new(self.spawn_in(Code::source("helper.js", HELPER), options, None)?);
         *helper = Some(started.clone());
         Ok(started)
     }
@@ -623,6 +624,22 @@ impl Cluster {
             Expected::I32(expected) => (buffer.i32(offset).map(|_| false)?, expected.into()),
             Expected::I64(expected) => (buffer.i64(offset).map(|_| true)?, expected),
         };
+        if let Some(turns) = &self.0.shared.turns {
+            // Scripts wait in the lot there. What wakes this is to run first.
+            let is_expected = || match wide {
+                true => buffer.i64(offset).is_ok_and(|word| word.load(Ordering::SeqCst) == expected),
+                false => buffer.i32(offset).is_ok_and(|word| i64::from(word.load(Ordering::SeqCst)) == expected),
+            };
+            let until = limit.map_or(Until::Ever, |limit| Sleeper::Thread.after(limit));
+            let address = buffer.place(offset, size_of::<u32>())?.as_ptr().addr();
+            // Whether agents can go on is not asked for here: other threads of Rust's may notify, too.
+            let run = || drop(turns.run(None));
+            return Ok(match lot::park(address, false, &Sleeper::Thread, until, is_expected, run) {
+                Rest::Invalid => Waited::NotEqual,
+                Rest::TimedOut => Waited::TimedOut,
+                Rest::Woken | Rest::Stopped => Waited::Notified,
+            });
+        }
         let limit_ms = limit.map(|limit| limit.as_secs_f64() * 1e3);
         Ok(self.helper()?.call("wait", &(buffer, offset, wide, expected, limit_ms)).wait()?)
     }
@@ -633,7 +650,11 @@ impl Cluster {
     /// # Errors
     /// [`BufferError`].
     pub fn notify(&self, buffer: &SharedBuffer, offset: usize, count: Option<u32>) -> Result<u32, BufferError> {
-        buffer.u32(offset)?;
+        let word = buffer.u32(offset)?;
+        if self.0.shared.turns.is_some() {
+            let count = count.map_or(usize::MAX, |count| count as usize);
+            return Ok(lot::unpark(word.as_ptr().addr(), count) as u32);
+        }
         Ok(self.helper()?.call("notify", &(buffer, offset, false, count)).wait()?)
     }
 }

@@ -272,6 +272,17 @@ fn deadlocks_are_named() {
 }
 
 #[test]
+fn callbacks_have_the_turn_and_cannot_run_agents() {
+    let cluster = cluster(2);
+    let agent = spawn(&cluster, "", "postMessage(1);");
+    let (send, ran) = std::sync::mpsc::channel();
+    let inner = cluster.clone();
+    agent.on_message(move |_| drop(send.send(inner.run())));
+    cluster.run().unwrap();
+    assert_eq!(ran.recv().unwrap(), Err(RunError::InTurn));
+}
+
+#[test]
 fn rust_can_wake_between_runs() {
     let cluster = cluster(2);
     let memory = cluster.shared_buffer(4).unwrap();

@@ -262,6 +262,11 @@ impl Inbox {
         self.seat.as_ref().map(|seat| &seat.turns)
     }
 
+    /// Names those with which the agent takes turns; 0 for none.
+    pub(crate) fn domain(&self) -> usize {
+        self.turns().map_or(0, |turns| Arc::as_ptr(turns).addr())
+    }
+
     /// Its agent may have something to do.
     fn poke(&self) {
         if let Some(seat) = &self.seat {

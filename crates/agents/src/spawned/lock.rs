@@ -52,29 +52,40 @@ static OWNERS: RwLock<Option<HashSet<u32>>> = RwLock::new(None);
 
 /// Someone who can have locks. Its drop abandons those that it has.
 #[derive(Debug)]
-pub(crate) struct Owner(u32);
+pub(crate) struct Owner {
+    word: u32,
+    /// With whom it takes turns.
+    domain: usize,
+}
 
 impl Owner {
-    pub(crate) fn new() -> Owner {
+    pub(crate) fn new(domain: usize) -> Owner {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         // 2^30 owners can live in a process; a number comes again only after that.
         let number = (NEXT.fetch_add(1, Ordering::Relaxed) & (u32::MAX >> 2)).max(1);
-        OWNERS.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(number << 1);
-        Owner(number << 1)
+        let word = number << 1;
+        OWNERS.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(word);
+        Owner { word, domain }
     }
 
     /// What stands in the word of a lock that it has.
     pub(crate) fn word(&self) -> u32 {
-        self.0
+        self.word
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         if let Some(owners) = &mut *OWNERS.write().unwrap_or_else(PoisonError::into_inner) {
-            owners.remove(&self.0);
+            owners.remove(&self.word);
         }
-        lot::unpark_locks();
+        // Its locks are abandoned. And it may have ended between giving a lock back and waking somebody, or between being woken
+        // and taking the lock: then nobody has the lock, or somebody who knows of nobody parked. Agents that take turns among
+        // themselves are not to be woken by the end of others, whenever that is.
+        lot::unpark_locks(self.domain, |word, same| {
+            let owner = word & !CONTENDED;
+            (owner != FREE && !lives(owner)) || (same && word & CONTENDED == 0)
+        });
     }
 }
 
@@ -128,7 +139,7 @@ pub(crate) fn lock(word: &AtomicU32, me: u32, sleeper: &Sleeper, until: Until) -
         }
         let Some(parks) = contend(word, taken) else { continue };
         mine = me | CONTENDED;
-        match lot::park(word.as_ptr().addr(), true, sleeper, until, || parks(word), || ()) {
+        match lot::park(lot::lock_address(word), true, sleeper, until, || parks(word), || ()) {
             Rest::Woken | Rest::Invalid => {}
             Rest::TimedOut => return Err(LockError::TimedOut),
             Rest::Stopped => return Err(LockError::Stopped),
@@ -166,7 +177,7 @@ pub(crate) fn unlock(word: &AtomicU32) {
 
 /// Wakes one of those that wait for a lock.
 pub(crate) fn wake(word: &AtomicU32) {
-    lot::unpark(word.as_ptr().addr(), 1);
+    lot::unpark(lot::lock_address(word), 1);
 }
 
 /// Gives a lock back, waits for a condition and takes the lock again; whether it was notified, and did not time out. After

@@ -93,8 +93,8 @@ unsafe impl Trace for Locks {
 
 impl Locks {
     /// What stands in the words of locks that this agent has.
-    pub(crate) fn owner(&self) -> u32 {
-        self.owner.get_or_init(Owner::new).word()
+    fn owner(&self, inbox: &Inbox) -> u32 {
+        self.owner.get_or_init(|| Owner::new(inbox.domain())).word()
     }
 
     /// The next number of something that waits; never 0.
@@ -133,6 +133,13 @@ impl Drop for Locks {
             lot::leave(*address, waiter);
         }
         // The owner goes next, and has others look again, for what this agent was woken for and never did.
+    }
+}
+
+impl Realm {
+    /// What stands in the words of locks that this agent has.
+    pub(crate) fn owner(&self) -> u32 {
+        self.locks.owner(&self.inbox)
     }
 }
 
@@ -348,7 +355,7 @@ unsafe extern "C" fn prototypes(raw: *mut RawJSContext, argc: u32, vp: *mut RawV
 /// `owner()`: what stands in the words of locks that this agent has.
 unsafe extern "C" fn owner(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
-        call.give(Int32Value(call.realm.locks.owner() as i32));
+        call.give(Int32Value(call.realm.owner() as i32));
         Ok(())
     })
 }
@@ -401,7 +408,7 @@ fn refused(cx: &mut JSContext, realm: &Realm, error: LockError) -> Pending {
 unsafe extern "C" fn lock_now(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
         let Some(word) = call.word(0) else { return Ok(()) };
-        let (me, limit) = (call.realm.locks.owner(), call.number(1));
+        let (me, limit) = (call.realm.owner(), call.number(1));
         let sleeper = Sleeper::Agent(call.realm.inbox.clone());
         let locked = if limit > 0.0 {
             match lock::lock(word, me, &sleeper, sleeper.in_ms(limit)) {
@@ -432,7 +439,7 @@ unsafe extern "C" fn wait(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
         let (Some(condition), Some(word)) = (call.word(0), call.word(1)) else { return Ok(()) };
         let sleeper = Sleeper::Agent(call.realm.inbox.clone());
         let until = sleeper.in_ms(call.number(2));
-        let notified = lock::wait(condition, word, call.realm.locks.owner(), &sleeper, until);
+        let notified = lock::wait(condition, word, call.realm.owner(), &sleeper, until);
         call.give(BooleanValue(notified.map_err(|error| refused(cx, call.realm, error))?));
         Ok(())
     })
@@ -453,7 +460,7 @@ unsafe extern "C" fn lock_later(raw: *mut RawJSContext, argc: u32, vp: *mut RawV
         call.give(Int32Value(0));
         let (Some(word), realm) = (call.word(0), call.realm) else { return Ok(()) };
         let Some(parks) = lock::contend_later(word).map_err(|error| refused(cx, realm, error))? else { return Ok(()) };
-        let (id, address) = (realm.locks.next(), word.as_ptr().addr());
+        let (id, address) = (realm.locks.next(), lot::lock_address(word));
         if let Some(waiter) = lot::park_task(address, true, &realm.inbox, id, || parks(word)) {
             realm.locks.keep(&realm.inbox, id, address, waiter);
             call.give(DoubleValue(id.into()));

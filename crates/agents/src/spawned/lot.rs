@@ -11,7 +11,8 @@
 //! - A word's memory lives as long as somebody is parked on it: each holds its buffer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ static LOT: [Mutex<VecDeque<Parked>>; BUCKETS] = [const { Mutex::new(VecDeque::n
 
 struct Parked {
     address: usize,
-    /// Whether it waits for a lock: it looks again whenever it is woken.
+    /// Whether the address is that of a lock's word: who waits for it looks again whenever it is woken.
     for_lock: bool,
     waiter: Arc<Waiter>,
 }
@@ -59,6 +60,14 @@ impl Waiter {
             Wake::Thread(thread) => thread.unpark(),
             Wake::Agent(inbox) => inbox.rouse(),
             Wake::Task(inbox, id) => drop(inbox.push(Task::Woken(*id))),
+        }
+    }
+
+    /// Which others it takes turns with.
+    fn domain(&self) -> usize {
+        match &self.wake {
+            Wake::Thread(_) => 0,
+            Wake::Agent(inbox) | Wake::Task(inbox, _) => inbox.domain(),
         }
     }
 
@@ -263,16 +272,30 @@ pub(crate) fn unpark(address: usize, max: usize) -> usize {
     woken.len()
 }
 
-/// Has all that wait for locks look again: an owner of locks is gone, and whoever it was to wake.
-pub(crate) fn unpark_locks() {
+/// Has those that wait for locks look again for which `wakes` says so, of a lock's word and of whether they take turns with
+/// others of this domain.
+pub(crate) fn unpark_locks(domain: usize, wakes: impl Fn(u32, bool) -> bool) {
     let mut woken = Vec::new();
     for bucket in &LOT {
         bucket.lock().unwrap_or_else(PoisonError::into_inner).retain(|parked| {
-            if parked.for_lock {
+            if !parked.for_lock {
+                return true;
+            }
+            let word = ptr::with_exposed_provenance_mut(parked.address);
+            // SAFETY: whoever is parked holds the word's memory, and leaves the queue only under its lock, which is held here.
+            // The address was exposed by `lock_address`.
+            let word = unsafe { AtomicU32::from_ptr(word) }.load(Ordering::Relaxed);
+            let wakes = wakes(word, parked.waiter.domain() == domain);
+            if wakes {
                 woken.push(parked.waiter.clone());
             }
-            !parked.for_lock
+            !wakes
         });
     }
     woken.iter().for_each(|waiter| waiter.wake());
+}
+
+/// The address to park on for a lock.
+pub(crate) fn lock_address(word: &AtomicU32) -> usize {
+    word.as_ptr().expose_provenance()
 }

@@ -237,10 +237,10 @@ pub struct SharedGuard<'a> {
 
 /// Whoever runs here, as an owner of locks.
 fn me() -> u32 {
-    thread_local!(static OWNER: Owner = Owner::new());
+    thread_local!(static OWNER: Owner = Owner::new(0));
     // SAFETY: the realm is not used further.
     match unsafe { Realm::here() } {
-        Some(realm) => realm.locks.owner(),
+        Some(realm) => realm.owner(),
         None => OWNER.with(Owner::word),
     }
 }

@@ -18,11 +18,13 @@
 //! engine, and is refused when it does not end. Threads of Rust's that post or lock while agents run.
 
 use std::fmt;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::control::Control;
+use super::realm::Realm;
 use crate::{AgentError, Cluster};
 
 /// How a cluster is deterministic.
@@ -50,6 +52,9 @@ pub enum RunError {
     /// The cluster is not deterministic.
     #[error("the cluster is not deterministic")]
     NotDeterministic,
+    /// Whoever asks has a turn itself: this runs in a callback of an agent's.
+    #[error("agents are run from a turn of one")]
+    InTurn,
     /// A turn of this agent did not end, or turns went on and on without time moving. All agents were stopped.
     #[error("agent {agent} spins: in turns, nothing that it waits for can happen meanwhile")]
     Spins {
@@ -249,6 +254,11 @@ impl Turns {
 
     /// Lets agents run until none can go on, or up to a time.
     pub(crate) fn run(&self, limit: Option<Duration>) -> Result<(), RunError> {
+        // SAFETY: the realm is not used further.
+        let here = unsafe { Realm::here() };
+        if here.and_then(|realm| realm.inbox.turns()).is_some_and(|turns| ptr::eq(&**turns, self)) {
+            return Err(RunError::InTurn);
+        }
         let mut state = self.lock();
         state.limit_ns = limit.map_or(u64::MAX, |limit| {
             self.now_ns().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))

@@ -391,7 +391,7 @@ fn locks_and_memory_keep_what_they_are_on_every_way() {
                 "onmessage = ({ data }) => {
                    const [memory, mutex, again, condition] = data;
                    if (!(mutex instanceof Atomics.Mutex && condition instanceof Atomics.Condition && memory.byteLength === 16)) throw new TypeError('lost');
-                   using _ = Atomics.Mutex.lock(again);
+                   Atomics.Mutex.lock(again).unlock();
                    postMessage([memory, mutex, mutex, condition, condition, { after: 1 }]);
                  };",
             ),

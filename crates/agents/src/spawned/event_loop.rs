@@ -31,6 +31,7 @@ use super::natives;
 use super::port::End;
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
+use super::scripts::DETERMINISTIC;
 use super::turns::Seated;
 use super::value::Value;
 use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown};
@@ -135,7 +136,7 @@ fn live(life: Life) -> Exit {
     };
     control.attach(host.remote());
     inbox.lives_here();
-    let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks);
+    let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks, port);
     let entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,
@@ -152,7 +153,7 @@ fn live(life: Life) -> Exit {
             }
             Ok(()) => {
                 let _realm = ja::JSAutoRealm::new(raw, realm.global());
-                let exit = work(cx, &realm, port);
+                let exit = work(cx, &realm);
                 realm.control.detach();
                 tear_down(cx, &realm);
                 exit
@@ -198,21 +199,29 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm.
-unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
+unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
     let terminated = || Exit::Terminated(realm.why());
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
             return terminated();
         }
-        if let Err(error) = realm.set_up(cx, port) {
-            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
+        if realm.inbox.takes_turns()
+            && let Err(failed) = realm.run_part(cx, DETERMINISTIC)
+        {
+            return realm.failure(cx, failed).map_or_else(terminated, |thrown| Exit::Failed(thrown.into()));
         }
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
-        if !realm.run_tool(cx, Tool::Started, &[promise.get()]) || !checkpoint(cx, realm) {
+        rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
+        if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
+            is_running(realm);
+        } else if !realm.run_tool(cx, Tool::Started, &[promise.get()]) {
+            return terminated();
+        }
+        if !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
@@ -314,6 +323,9 @@ unsafe fn run_dispatch(raw: *mut RawJSContext, dispatch: Dispatch, state: ja::Di
 
 /// The main module was evaluated: calls that waited for it are tasks now.
 pub(crate) fn is_running(realm: &Realm) {
+    if realm.phase.get() != Phase::Starting {
+        return;
+    }
     realm.phase.set(Phase::Running);
     let early = realm.early.take();
     for call in early {

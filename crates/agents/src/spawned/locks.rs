@@ -9,7 +9,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -30,6 +30,7 @@ use super::lock::{self, LockError, Owner};
 use super::lot::{self, Rest, Sleeper, Waiter};
 use super::natives::{Call, Native, native};
 use super::realm::{Realm, throw_exception};
+use super::scripts::LOCKS;
 use crate::agent::throw;
 
 /// What an object is.
@@ -183,6 +184,10 @@ pub(crate) unsafe fn make(
 ) -> Converted<()> {
     // SAFETY: as the caller answers; the prototype is traced where it lies.
     unsafe {
+        if realm.locks.prototypes[kind as usize].get().is_null() {
+            // It comes out of a message, before the script has looked for the class.
+            realm.run_part(&mut JSContext::from_ptr(NonNull::new_unchecked(raw)), LOCKS)?;
+        }
         let object = ja::JS_NewObjectWithGivenProto(raw, &CLASS, realm.locks.prototypes[kind as usize].handle());
         done(!object.is_null())?;
         ja::JS_SetReservedSlot(object, KIND_SLOT, &Int32Value(kind as i32));

@@ -327,9 +327,13 @@ impl Turns {
                 return Ok(());
             }
             ran?;
-            let mut state = self.lock();
-            while !is_done() && !state.seats.iter().any(|seat| seat.status == Status::Ready) {
-                state = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            // Asked without the lock, which is a leaf.
+            while !is_done() {
+                let state = self.lock();
+                if state.seats.iter().any(|seat| seat.status == Status::Ready) {
+                    break;
+                }
+                drop(self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner));
             }
         }
     }

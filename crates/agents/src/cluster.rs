@@ -21,7 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
-use crate::spawned::{Helper, Turns};
+use crate::spawned::{Helper, Pool, Turns};
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,7 @@ impl Cluster {
             running: Mutex::default(),
             turns,
             parent,
+            pool: Pool::default(),
         });
         Ok(Cluster(Arc::new(Handle { shared, helper: Helper::default() })))
     }
@@ -217,6 +218,7 @@ impl Drop for Handle {
         if let Some(turns) = &self.shared.turns {
             turns.open_for_good();
         }
+        self.shared.pool.close();
     }
 }
 
@@ -231,6 +233,8 @@ pub(crate) struct Shared {
     /// By which spawned agents take turns.
     pub(crate) turns: Option<Arc<Turns>>,
     pub(crate) parent: Arc<Parent>,
+    /// Spawned agents that wait for something to run.
+    pub(crate) pool: Pool,
 }
 
 impl Shared {

@@ -67,11 +67,11 @@ impl Library {
                 let main = shared.sources.load(&source::locate(&path)?)?;
                 Ok(Library { main, modules: HashMap::new(), files: true })
             }
-            Code::Source { name, text } => Ok(one(Arc::new(source::prepare(&normal(Path::new(&name)), text)?), true)),
+            Code::Source { name, text } => Ok(one(shared.sources.prepare(&normal(Path::new(&name)), text)?, true)),
             Code::Bundle { main, modules } => {
                 let mut prepared = HashMap::new();
                 for (name, text) in modules {
-                    let source = Arc::new(source::prepare(&normal(Path::new(&name)), text)?);
+                    let source = shared.sources.prepare(&normal(Path::new(&name)), text)?;
                     prepared.insert(source.path.clone(), source);
                 }
                 let main = normal(Path::new(&main));

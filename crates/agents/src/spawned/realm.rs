@@ -25,7 +25,7 @@ use mozjs::rust::{CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedT
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
-use super::event_loop::{Asked, CallTask};
+use super::event_loop::{Asked, CallTask, Life};
 use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
@@ -86,6 +86,8 @@ pub(crate) struct Realm {
     ran: Cell<u64>,
     /// The agent's end of the channel to whoever spawned it, until `web.js` has it.
     port: Cell<Option<End>>,
+    /// The `MessagePort` of that end, once `web.js` has it.
+    own_port: Heap<*mut JSObject>,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -120,6 +122,7 @@ unsafe impl Trace for Realm {
             self.port_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.locks.trace(tracer);
+            self.own_port.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
             }
@@ -186,6 +189,7 @@ impl Realm {
             locks: Locks::default(),
             ran: Cell::new(0),
             port: Cell::new(Some(port)),
+            own_port: Heap::default(),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
@@ -257,6 +261,7 @@ impl Realm {
             // A second try finds it gone, which is as if it were closed. Its prototype does not exist yet: `web.js` gives it one.
             let end = self.port.take().unwrap_or_else(|| End::pair(self.options.ports).0);
             super::clone::make_port(raw, self, end, &mut port)?;
+            self.own_port.set(port.get());
             rooted!(in(raw) let mut name = UndefinedValue());
             text_to_js(raw, &self.options.name, &mut name)?;
             rooted!(in(raw) let mut tools = UndefinedValue());
@@ -274,6 +279,24 @@ impl Realm {
             }
         }
         Ok(())
+    }
+
+    /// Gives what was set up in advance what it is to run. Natives do not find the realm meanwhile.
+    ///
+    /// # Safety
+    /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
+    pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
+        let Life { shared, library, options, hooks, inbox, control, port } = life;
+        (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
+        (self.inbox, self.control) = (inbox, control);
+        // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
+        unsafe {
+            super::clone::give_end(self.own_port.get(), port);
+            rooted!(in(raw) let mut name = UndefinedValue());
+            text_to_js(raw, &self.options.name, &mut name)?;
+            rooted!(in(raw) let global = self.global.get());
+            done(ja::JS_DefineProperty(raw, global.handle().into(), c"name".as_ptr(), name.handle().into(), 0))
+        }
     }
 
     /// How values are shown, as the script of jobs has it.

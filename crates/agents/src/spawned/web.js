@@ -486,20 +486,15 @@
       native.closePort(this.#port);
       native.terminate(this.#id);
     }
-    static ended(worker) {
-      native.closePort(worker.#port);
-    }
   }
-  const { ended } = Worker;
-  delete Worker.ended;
   for (const type of ["message", "messageerror", "error"]) attribute(Worker.prototype, type);
 
   const workerSaid = (id, kind, name, message, stack) => {
     const worker = apply(timersGet, workers, [id]);
     if (!worker) return;
     if (kind === "exit") {
+      // Its port delivers what it still has, then closes: the other end is gone.
       apply(timersDelete, workers, [id]);
-      ended(worker);
       return;
     }
     const event = new ErrorEvent("error", { message: `${name}: ${message}`, ...place(stack), error: null, cancelable: true });

@@ -21,7 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
-use crate::spawned::{Broadcasts, Pool};
+use crate::spawned::{Broadcasts, Helper, Pool, Turns};
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,10 @@ impl Cluster {
     /// # Errors
     /// [`AgentError::Engine`].
     pub fn with_limits(limits: Limits) -> Result<Cluster, AgentError> {
+        Cluster::make(limits, None)
+    }
+
+    pub(crate) fn make(limits: Limits, turns: Option<Arc<Turns>>) -> Result<Cluster, AgentError> {
         let parent = Parent::shared()?;
         let shared = Arc::new_cyclic(|shared| Shared {
             sources: Sources::default(),
@@ -69,10 +73,11 @@ impl Cluster {
             _watchdog: limits.call_time.map(|limit| watch(shared.clone(), limit)),
             limits,
             running: Mutex::default(),
+            turns,
             parent,
             pool: Pool::default(),
         });
-        Ok(Cluster(Arc::new(Handle { shared })))
+        Ok(Cluster(Arc::new(Handle { shared, helper: Helper::default() })))
     }
 
     /// The job that a module exports, as `handle` or by default.
@@ -206,10 +211,14 @@ impl fmt::Debug for Cluster {
 /// agents go.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) helper: Helper,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if let Some(turns) = &self.shared.turns {
+            turns.open_for_good();
+        }
         self.shared.pool.close();
     }
 }
@@ -223,6 +232,8 @@ pub(crate) struct Shared {
     _watchdog: Option<Sender<()>>,
     pub(crate) limits: Limits,
     running: Mutex<Vec<Weak<Control>>>,
+    /// By which spawned agents take turns.
+    pub(crate) turns: Option<Arc<Turns>>,
     pub(crate) parent: Arc<Parent>,
     /// Spawned agents that wait for something to run.
     pub(crate) pool: Pool,

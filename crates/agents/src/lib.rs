@@ -140,6 +140,74 @@
 //! An agent ends when nothing is left to do, by `close()`, when its main module fails, and by [`AgentHandle::terminate`].
 //! A listening port keeps it while its other end is open; its handle does until it is joined, finished or dropped.
 //!
+//! # Shared memory
+//!
+//! A [`SharedBuffer`] is the memory of a `SharedArrayBuffer`, made by Rust or by an agent. It crosses as a value, inside of
+//! others too; Rust reaches it by atomics. [`Cluster::wait`] and [`Cluster::notify`] are `Atomics.wait` and `Atomics.notify`
+//! for threads of Rust's.
+//!
+//! `Atomics.Mutex` and `Atomics.Condition` are there as the structs proposal of TC39 names them, `lockAsync` and `waitAsync`
+//! included; so is `ThreadLocal`, an object with a `value` in each agent. They are cloned by `postMessage` and `structuredClone`:
+//! a clone is about the same lock. [`SharedMutex`] and [`SharedCondition`] are the same locks for Rust:
+//!
+//! ```
+//! use peristyle_agents::{AgentOptions, Cluster, Code};
+//!
+//! let cluster = Cluster::new()?;
+//! let (mutex, memory) = (cluster.shared_mutex()?, cluster.shared_buffer(4)?);
+//! let code = Code::source("counter.ts", "
+//!     export function add(mutex, buffer: SharedArrayBuffer) {
+//!         using held = Atomics.Mutex.lock(mutex);
+//!         new Int32Array(buffer)[0] += 1;
+//!     }
+//! ");
+//! let agent = cluster.spawn(code, AgentOptions::default())?;
+//! let call = agent.call::<()>("add", &(&mutex, &memory));
+//! {
+//!     let _held = mutex.lock()?;
+//!     let cell = memory.i32(0)?;
+//!     cell.store(cell.load(std::sync::atomic::Ordering::Relaxed) + 1, std::sync::atomic::Ordering::Relaxed);
+//! }
+//! call.wait()?;
+//! assert_eq!(memory.i32(0)?.load(std::sync::atomic::Ordering::Relaxed), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | in a script | is |
+//! |---|---|
+//! | `lock` of a lock that the agent has | `InvalidStateError` |
+//! | a lock whose owner ended without unlocking it | `OperationError`, for good ([`LockError::Abandoned`]) |
+//! | waiting in an agent that must not block | `TypeError`; `lockAsync` and a timeout of 0 work |
+//!
+//! # Deterministic clusters
+//!
+//! In a [deterministic](Cluster::deterministic) cluster agents take turns, by a seed and in virtual time: the same program does
+//! the same in the same order on every run, and another seed tries another order. One agent runs at a time, until its task
+//! ends or blocks; time moves when nobody can go on. Agents run while Rust waits, in [`Cluster::run`] or for an answer.
+//!
+//! ```
+//! use peristyle_agents::{AgentOptions, Cluster, Code, Deterministic};
+//!
+//! let log = |seed| {
+//!     let cluster = Cluster::deterministic(Deterministic::seed(seed))?;
+//!     let code = Code::source("main.ts", "
+//!         for (const name of ['a', 'b', 'c']) {
+//!             const worker = new Worker('data:text/javascript,postMessage(performance.now()); close();', { name });
+//!             worker.onmessage = () => setTimeout(() => {}, Math.random() * 3600000);
+//!         }
+//!     ");
+//!     cluster.spawn(code, AgentOptions::default())?.join().wait();
+//!     Ok::<_, Box<dyn std::error::Error>>(cluster.interleaving()?)
+//! };
+//! assert_eq!(log(7)?, log(7)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `Math.random`, `Date`, `Temporal.Now`, `performance.now` and timers follow the seed and virtual time. What blocks for ever is a
+//! [`RunError::Deadlock`] that names who waits for what; a turn that does not end, or turns without end at one time, are
+//! [`RunError::Spins`]. Not covered: what depends on collections (`WeakRef`, `FinalizationRegistry`), `Intl.DateTimeFormat`
+//! without a date, two compilations of WebAssembly at once, and threads of Rust's that post or lock while agents run.
+//!
 //! # Limits
 //! Recursion ends in a catchable `InternalError` before the thread's stack does. [`Cluster::interrupt_all`] stops what
 //! runs; [`Limits`] stop a call that outgrows its heap or its time. What was stopped cannot catch it, and its agent goes on.
@@ -180,7 +248,8 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, Allowed, Call, CallError, Code, ErrorHook, Exit, ExitHook, ImportMap, ImportMapError,
-    Join, LoadError, LoadedModule, Message, ModuleFormat, ModuleLoader, NodeOptions, OutputHook, Port, PortLimits,
-    PostError, Receive, ReceiveError, StartHook, Stream, Thrown, ValueError,
+    AgentHandle, AgentOptions, Allowed, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, ExitHook,
+    Expected, ImportMap, ImportMapError, Join, LoadError, LoadedModule, LockError, Message, ModuleFormat, ModuleLoader,
+    NodeOptions, OutputHook, Port, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer,
+    SharedCondition, SharedGuard, SharedMutex, StartHook, Stream, Thrown, Turn, ValueError, Waited,
 };

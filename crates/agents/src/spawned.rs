@@ -33,6 +33,9 @@ mod host_modules;
 mod import_map;
 mod inbox;
 mod loader;
+mod lock;
+mod locks;
+mod lot;
 mod message;
 mod meter;
 mod natives;
@@ -42,6 +45,8 @@ mod port;
 mod realm;
 mod reply;
 mod scripts;
+mod shared;
+mod turns;
 mod url;
 pub(crate) mod value;
 mod wasm_module;
@@ -64,11 +69,16 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::broadcast::Broadcasts;
 pub use self::host_modules::{LoadError, LoadedModule, ModuleFormat, ModuleLoader};
 pub use self::import_map::{ImportMap, ImportMapError};
+pub use self::lock::LockError;
 pub use self::message::Message;
 pub use self::node::{Allowed, NodeOptions, OutputHook, Stream};
 pub(crate) use self::pool::Pool;
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
 pub(crate) use self::scripts::Compiled;
+pub(crate) use self::shared::Helper;
+pub use self::shared::{BufferError, Expected, SharedBuffer, SharedCondition, SharedGuard, SharedMutex, Waited};
+pub(crate) use self::turns::Turns;
+pub use self::turns::{Deterministic, RunError, Turn};
 pub use self::value::ValueError;
 
 use self::control::Control;
@@ -297,6 +307,9 @@ pub enum CallError {
     /// The agent ended, or was terminated, before it gave an answer.
     #[error("the agent has ended")]
     Ended,
+    /// The agents of its deterministic cluster cannot go on.
+    #[error(transparent)]
+    Run(RunError),
 }
 
 impl From<Thrown> for CallError {
@@ -378,12 +391,21 @@ impl Cluster {
     /// [`AgentError::Missing`], [`AgentError::Unreadable`] and [`AgentError::Syntax`] of what is read here;
     /// [`AgentError::Engine`] if there is no thread.
     pub fn spawn(&self, code: Code, options: AgentOptions) -> Result<AgentHandle, AgentError> {
+        self.spawn_in(code, options, self.0.shared.turns.as_ref())
+    }
+
+    fn spawn_in(
+        &self,
+        code: Code,
+        options: AgentOptions,
+        turns: Option<&Arc<Turns>>,
+    ) -> Result<AgentHandle, AgentError> {
         let shared = self.0.shared.clone();
         let host = HostModules::new(options.import_map.clone(), options.loader.clone());
         let library = Arc::new(Library::new(&shared, code, host)?);
         let (ours, theirs) = End::pair(options.ports);
-        let inbox = Arc::new(Inbox::new());
-        let control = Arc::new(Control::new(inbox.clone()));
+        let inbox = Arc::new(Inbox::new(turns.map(|turns| turns.sit(&options.name))));
+        let control = Control::new(inbox.clone());
         let hooks = Arc::new(AgentHooks(RwLock::new(options.on_error.clone())));
         let name = options.name.clone();
         let (answer, exit) = reply();
@@ -448,7 +470,7 @@ impl AgentHandle {
 
     /// The next message that the agent posts: a future, or [`Receive::wait`].
     pub fn receive(&self) -> Receive<'_> {
-        self.port.receive()
+        Receive { port: &self.port, turns: self.inbox.turns().cloned() }
     }
 
     /// Hands what the agent posts to `callback`, on the agent's thread; what was posted before comes first, here.
@@ -503,7 +525,7 @@ impl AgentHandle {
         let asked = Asked::new(answer, form, &self.inbox);
         // An agent that has ended drops it, which answers.
         drop(self.inbox.push(Task::Call(CallTask { what, asked })));
-        Call { state: CallState::Asked(reply), result: PhantomData }
+        Call { state: CallState::Asked(reply), turns: self.inbox.turns().cloned(), result: PhantomData }
     }
 
     /// Stops the agent and its workers, whatever they do. Returns at once; [`AgentHandle::join`] tells of the end.
@@ -562,7 +584,17 @@ pub struct Join {
 
 impl Join {
     /// Waits for it.
+    ///
+    /// In a deterministic cluster, an agent that cannot go on is terminated, as somebody waits for its end.
     pub fn wait(self) -> Exit {
+        if let Some(turns) = self.handle.inbox.turns() {
+            let is_over = || self.handle.exit.is_over();
+            if let Err(error) = turns.drive(is_over) {
+                self.handle.control.stop(&error.to_string());
+                // What else cannot go on is not asked for here.
+                let _ = turns.drive(is_over);
+            }
+        }
         let exit = self.handle.exit.wait();
         self.handle.ended(exit)
     }
@@ -572,6 +604,10 @@ impl Join {
     /// # Errors
     /// Gives the handle back if the agent still runs.
     pub fn wait_timeout(self, limit: Duration) -> Result<Exit, Box<AgentHandle>> {
+        if let Some(turns) = self.handle.inbox.turns() {
+            // Whoever wants to know why it still runs asks `Cluster::run`.
+            let _ = turns.run(None);
+        }
         match self.handle.exit.wait_timeout(limit) {
             Ok(exit) => Ok(self.handle.ended(exit)),
             Err(()) => Err(Box::new(self.handle)),
@@ -591,6 +627,8 @@ impl Future for Join {
 #[must_use = "a call may fail"]
 pub struct Call<R> {
     state: CallState,
+    /// Agents that run only while somebody waits.
+    turns: Option<Arc<Turns>>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -601,7 +639,7 @@ enum CallState {
 
 impl<R> Call<R> {
     fn failed(error: CallError) -> Call<R> {
-        Call { state: CallState::Failed(error), result: PhantomData }
+        Call { state: CallState::Failed(error), turns: None, result: PhantomData }
     }
 }
 
@@ -612,7 +650,12 @@ impl<R: DeserializeOwned> Call<R> {
     /// [`CallError`].
     pub fn wait(self) -> Result<R, CallError> {
         match self.state {
-            CallState::Asked(reply) => result(reply.wait()),
+            CallState::Asked(reply) => {
+                if let Some(turns) = &self.turns {
+                    turns.drive(|| reply.is_over()).map_err(CallError::Run)?;
+                }
+                result(reply.wait())
+            }
             CallState::Failed(error) => Err(error),
         }
     }
@@ -623,7 +666,14 @@ impl<R: DeserializeOwned> Call<R> {
     /// Gives the call back if there is no answer yet.
     pub fn wait_timeout(self, limit: Duration) -> Result<Result<R, CallError>, Call<R>> {
         match &self.state {
-            CallState::Asked(reply) => reply.wait_timeout(limit).map(result).map_err(|()| self),
+            CallState::Asked(reply) => {
+                if let Some(Err(error)) = self.turns.as_ref().map(|turns| turns.run(None))
+                    && !reply.is_over()
+                {
+                    return Ok(Err(CallError::Run(error)));
+                }
+                reply.wait_timeout(limit).map(result).map_err(|()| self)
+            }
             CallState::Failed(error) => Ok(Err(error.clone())),
         }
     }

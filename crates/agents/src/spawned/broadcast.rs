@@ -210,7 +210,7 @@ pub(crate) unsafe fn deliver(cx: &mut JSContext, realm: &Realm, delivery: Delive
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut value = UndefinedValue());
         rooted!(in(raw) let mut ports = UndefinedValue());
-        let read = clone::read_kept(cx, realm, &delivery.said.cloned, &mut value, &mut ports);
+        let read = clone::read(cx, realm, &delivery.said.cloned, &mut value, &mut ports);
         drop(delivery);
         let readable = match read {
             Ok(()) => true,

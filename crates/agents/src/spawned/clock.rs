@@ -1,28 +1,43 @@
 //! The time of agents: the one seam through which a loop reads a clock and waits.
 //!
-//! Times are nanoseconds since the clock was made. Whoever replaces this by virtual time replaces both functions together:
-//! a loop that waits for a time must see that time when it wakes.
+//! Times are nanoseconds since the clock was made: of the machine, or of a cluster that is deterministic.
 
-use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::turns::Turns;
+
 /// A monotonic clock.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    origin: Instant,
+pub(crate) enum Clock {
+    Real { origin: Instant },
+    Virtual { turns: Arc<Turns>, origin_ns: u64 },
 }
 
 impl Clock {
-    pub(crate) fn new() -> Clock {
-        Clock { origin: Instant::now() }
+    pub(crate) fn new(turns: Option<&Arc<Turns>>) -> Clock {
+        match turns {
+            Some(turns) => Clock::Virtual { turns: turns.clone(), origin_ns: turns.now_ns() },
+            None => Clock::Real { origin: Instant::now() },
+        }
     }
 
     /// Nanoseconds since the clock was made.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        match self {
+            Clock::Real { origin } => u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            Clock::Virtual { turns, origin_ns } => turns.now_ns() - origin_ns,
+        }
     }
 
-    /// Waits until `wake` is notified, or until a time; may return earlier.
+    /// A time of this clock, by the clock of turns.
+    pub(crate) fn of_turns(&self, time_ns: u64) -> u64 {
+        match self {
+            Clock::Real { .. } => time_ns,
+            Clock::Virtual { origin_ns, .. } => time_ns.saturating_add(*origin_ns),
+        }
+    }
+
+    /// Waits, in real time, until `wake` is notified, or until a time; may return earlier.
     pub(crate) fn wait<'a, T>(
         &self,
         wake: &Condvar,

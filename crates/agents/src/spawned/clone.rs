@@ -30,6 +30,7 @@ use mozjs::rust::{JSAutoStructuredCloneBufferWrapper, get_object_class};
 use mozjs::{glue, rooted};
 
 use super::convert::{Converted, Pending, done};
+use super::locks;
 use super::message::{Cloned, Packet};
 use super::port::{End, PostError, Room};
 use super::realm::{Realm, throw_clone_error};
@@ -402,33 +403,18 @@ pub(crate) unsafe fn moved_bytes(raw: *mut RawJSContext, transfer: &RootedGuard<
     Ok(bytes)
 }
 
-/// Reads a clone. `ports` becomes an array of the ports that came with it.
+/// Reads a clone: once, if it transfers something. `ports` becomes an array of the ports that came with it.
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm of `realm`.
 pub(crate) unsafe fn read(
     cx: &mut JSContext,
     realm: &Realm,
-    cloned: Cloned,
-    value: &mut RootedGuard<'_, JSVal>,
-    ports: &mut RootedGuard<'_, JSVal>,
-) -> Converted<()> {
-    // SAFETY: as the caller answers. The clone is owned here, so this is the only time that it is read.
-    unsafe { read_kept(cx, realm, &cloned, value, ports) }
-}
-
-/// As [`read`], of a clone that others may read, too.
-///
-/// # Safety
-/// As for [`read`]; a clone that transfers something is read once, and by nobody else.
-pub(crate) unsafe fn read_kept(
-    cx: &mut JSContext,
-    realm: &Realm,
     cloned: &Cloned,
     value: &mut RootedGuard<'_, JSVal>,
     ports: &mut RootedGuard<'_, JSVal>,
 ) -> Converted<()> {
-    // SAFETY: as the caller answers. The data was written by this process.
+    // SAFETY: as the caller answers. The data was written by this process, and nobody else reads it meanwhile.
     unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
@@ -488,6 +474,9 @@ unsafe extern "C" fn write_other(
             if object.get() == *writing.rule {
                 return writing.measure(cx, realm, writer);
             }
+            if let Some(kind) = locks::kind_of(object.get()) {
+                return locks::write(raw, writer, kind, object);
+            }
             if let Some(written) = exception::write(cx, writer, object) {
                 return written;
             }
@@ -527,6 +516,7 @@ unsafe extern "C" fn read_other(
         object = unsafe {
             match tag {
                 exception::TAG => exception::read(cx, realm, reader),
+                locks::TAG => locks::read(raw, realm, reader, data),
                 RULE_TAG => ja::JS_NewPlainObject(raw),
                 MODULE_TAG => {
                     let modules = closure.cast::<ReadingRoot>().as_ref().and_then(|reading| reading.modules.as_ref());

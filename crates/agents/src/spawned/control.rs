@@ -28,8 +28,16 @@ struct State {
 }
 
 impl Control {
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Control {
-        Control { inbox, state: Mutex::default() }
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Arc<Control> {
+        let control = Arc::new(Control { inbox, state: Mutex::default() });
+        if let Some(seat) = control.inbox.seat() {
+            seat.is_controlled_by(&control);
+        }
+        control
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -23,7 +23,9 @@ use mozjs::rust::IdVector;
 
 use super::clone::is_port;
 use super::exception::is_exception;
+use super::locks;
 use super::realm::{Realm, throw_clone_error};
+use super::shared::{Handed, SharedBuffer};
 use super::value::{DEPTH_MAX, SAFE_MAX, Value};
 
 /// An exception is pending, or the agent was terminated.
@@ -69,6 +71,7 @@ pub(crate) unsafe fn to_js(raw: *mut RawJSContext, value: &Value, out: &mut Root
                 }
                 out.set(ObjectValue(array.get()));
             }
+            Value::Shared(shared) => shared.to_js(raw, out)?,
             Value::List(items) => {
                 rooted!(in(raw) let array = ja::NewArrayObject1(raw, items.len()));
                 done(!array.is_null())?;
@@ -244,6 +247,12 @@ impl Reader<'_> {
             if is_port(object.get()) {
                 return Ok(Value::Null);
             }
+            if let Some(kind) = locks::kind_of(object.get()) {
+                return match Handed::of(cx, self.realm, kind, object)? {
+                    Some(handed) => Ok(Value::Shared(handed)),
+                    None => self.refuse(cx, "a ThreadLocal cannot cross to Rust"),
+                };
+            }
             if ja::JS_IsArrayBufferViewObject(object.get()) {
                 let (mut shared, bytes) = (false, ja::JS_GetArrayBufferViewByteLength(object.get()));
                 self.spend(cx, bytes as u64)?;
@@ -270,17 +279,15 @@ impl Reader<'_> {
                     }
                     Ok(Value::List(items))
                 }
-                ESClass::ArrayBuffer | ESClass::SharedArrayBuffer => {
-                    let (mut bytes, mut shared, mut data) = (0usize, false, ptr::null_mut::<u8>());
-                    if class == ESClass::ArrayBuffer {
-                        bytes = ja::GetArrayBufferByteLength(object.get());
-                        self.spend(cx, bytes as u64)?;
-                        data = ja::GetArrayBufferData(object.get(), &mut shared, ptr::null());
-                    } else {
-                        ja::GetSharedArrayBufferLengthAndData(object.get(), &mut bytes, &mut shared, &mut data);
-                        self.spend(cx, bytes as u64)?;
-                    }
+                ESClass::ArrayBuffer => {
+                    let (bytes, mut shared) = (ja::GetArrayBufferByteLength(object.get()), false);
+                    self.spend(cx, bytes as u64)?;
+                    let data = ja::GetArrayBufferData(object.get(), &mut shared, ptr::null());
                     Ok(Value::Bytes(copy(data, bytes, shared)))
+                }
+                ESClass::SharedArrayBuffer => {
+                    value.set(ObjectValue(object.get()));
+                    Ok(Value::Shared(Handed::Buffer(SharedBuffer::of(cx, self.realm, &value)?)))
                 }
                 ESClass::Date => {
                     let mut time = f64::NAN;

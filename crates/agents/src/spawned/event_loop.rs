@@ -35,6 +35,8 @@ use super::pool::{Ended, Order, Waiting};
 use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
+use super::scripts::DETERMINISTIC;
+use super::turns::Seated;
 use super::value::Value;
 use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
 use crate::AgentError;
@@ -150,12 +152,14 @@ pub(crate) struct Life {
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
     let shared = life.shared.clone();
     let on_exit = life.options.on_exit.clone();
+    let seated = Seated(life.inbox.seat().cloned());
     let ended = move |exit: Exit| {
         if let Some(hook) = on_exit {
             // A panic was reported by the panic hook; the agent has ended all the same.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&exit)));
         }
         ended(exit);
+        drop(seated);
     };
     match shared.pool.take(Box::new(Order { life, ended: Box::new(ended) })) {
         Ok(thread) => Ok(thread),
@@ -176,13 +180,13 @@ pub(crate) fn spare(
     options: AgentOptions,
     waiting: Waiting,
 ) -> Result<JoinHandle<()>, AgentError> {
-    let inbox = Arc::new(Inbox::new());
+    let inbox = Arc::new(Inbox::new(None));
     // Nothing of this is used, but for the options: an order replaces it.
     let life = Life {
         shared: shared.clone(),
         library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::new(None, None))?),
         hooks: Arc::new(AgentHooks::new(|_| {})),
-        control: Arc::new(Control::new(inbox.clone())),
+        control: Control::new(inbox.clone()),
         inbox,
         port: End::pair(options.ports).0,
         seat: Seat::default(),
@@ -329,11 +333,15 @@ unsafe fn set_callbacks(raw: *mut RawJSContext) {
     }
 }
 
-/// Sets what depends on how the agent is spawned.
+/// Sets what depends on how the agent is spawned; where agents take turns, waits for its first one.
 ///
 /// # Safety
 /// `raw` is this thread's context, alive; the realm's inbox outlives the runtime.
 unsafe fn bind(raw: *mut RawJSContext, realm: &Realm) {
+    realm.inbox.lives_here();
+    if let Some(seat) = realm.inbox.seat() {
+        seat.begin();
+    }
     // SAFETY: as the caller answers.
     unsafe {
         let inbox = Arc::as_ptr(&realm.inbox).cast_mut().cast();
@@ -361,6 +369,11 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
     unsafe {
         if realm.is_stopped() {
             return terminated();
+        }
+        if realm.inbox.takes_turns()
+            && let Err(failed) = realm.run_part(cx, DETERMINISTIC)
+        {
+            return realm.failure(cx, failed).map_or_else(terminated, |thrown| Exit::Failed(thrown.into()));
         }
         // Node's globals are its own, and other than the web's of the same names.
         if realm.options.node.is_some()
@@ -463,6 +476,10 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
         Task::Timer(id) => {
             realm.timers.borrow_mut().remove(&id);
             realm.run_tool(cx, Tool::Timer, &[DoubleValue(id.into())])
+        }
+        Task::Woken(id) => {
+            realm.locks.woken(&realm.inbox, id);
+            realm.run_tool(cx, Tool::Woken, &[DoubleValue(id.into())])
         }
         Task::Engine(dispatch) => {
             // SAFETY: as the caller answers; the dispatch is run once, here.
@@ -732,8 +749,9 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
     };
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
-    let inbox = Arc::new(Inbox::new());
-    let control = Arc::new(Control::new(inbox.clone()));
+    let turn = realm.inbox.turns().map(|turns| turns.sit(&options.name));
+    let inbox = Arc::new(Inbox::new(turn));
+    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
@@ -834,6 +852,7 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
         worker.control.stop("its parent ended");
     }
     for (_, worker) in workers {
+        realm.inbox.wait_for_end(worker.control.inbox());
         let _ = worker.thread.join();
     }
     // SAFETY: as the caller answers; each dispatch is run once.
@@ -891,12 +910,12 @@ unsafe fn take_dispatch(slot: *mut usize, taken: bool) -> bool {
 
 unsafe extern "C" fn task_started(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.hold();
+    unsafe { &*inbox.cast::<Inbox>() }.hold_for_engine();
 }
 
 unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.release();
+    unsafe { &*inbox.cast::<Inbox>() }.release_for_engine();
 }
 
 /// The engine's question whether to go on.

@@ -104,19 +104,17 @@ unsafe extern "C" fn resolve(
         if let Some(realm) = Realm::here().filter(|realm| realm.global() == object.get())
             && let Some(definer) = definer(raw, key.get())
         {
+            // What a script adds to may be the engine's, which the script cannot look up while it is being looked up.
+            if !ja::JS_ResolveStandardClass(raw, object, key, resolved) {
+                return false;
+            }
             return guarded(raw, |cx| {
                 let _realm = ja::JSAutoRealm::new(cx.raw_cx(), realm.global());
                 let ran = match definer {
                     Definer::Web => realm.run_web(cx),
                     Definer::Part(at) => realm.run_part(cx, at),
                 };
-                match ran {
-                    Ok(ran) => {
-                        *resolved = ran;
-                        true
-                    }
-                    Err(_) => false,
-                }
+                ran.map(|ran| *resolved |= ran).is_ok()
             });
         }
         ja::JS_ResolveStandardClass(raw, object, key, resolved)

@@ -14,11 +14,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::broadcast::Delivery;
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
+use super::turns::{Seat, Status, Turns, Wish};
 
 /// A task.
 pub(crate) enum Task {
@@ -32,6 +35,8 @@ pub(crate) enum Task {
     Call(CallTask),
     /// A `BroadcastChannel` has a message.
     Broadcast(Delivery),
+    /// Something of ours that waited for a task was woken.
+    Woken(u32),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
 }
@@ -55,7 +60,11 @@ pub(crate) struct Inbox {
     state: Mutex<State>,
     wake: Condvar,
     stopped: AtomicBool,
+    /// The agent's thread, while it may block in a task.
+    thread: OnceLock<Thread>,
     pub(crate) clock: Clock,
+    /// The agent's place in a cluster whose agents take turns.
+    seat: Option<Arc<Seat>>,
 }
 
 #[derive(Default)]
@@ -68,7 +77,24 @@ struct State {
     /// Tasks ever pushed.
     sequence: u64,
     holds: usize,
+    /// Tasks that the engine has begun and not ended.
+    engine: usize,
     closed: bool,
+}
+
+impl Task {
+    /// What a turn is for that is given to it.
+    fn name(&self) -> &'static str {
+        match self {
+            Task::Port(_) => "message",
+            Task::Timer(_) => "timer",
+            Task::Engine(_) => "engine",
+            Task::Call(_) => "call",
+            Task::Broadcast(_) => "broadcast",
+            Task::Woken(_) => "woken",
+            Task::Worker(..) => "worker",
+        }
+    }
 }
 
 impl State {
@@ -76,11 +102,50 @@ impl State {
         self.sequence += 1;
         self.sequence
     }
+
+    /// Takes the first task that is runnable.
+    fn take(&mut self, now_ns: u64) -> Option<Task> {
+        let first_ready = self.ready.front().map(|(due, _)| *due);
+        let first_timed = self.timed.first_key_value().map(|(due, _)| *due);
+        let timed_is_due = first_timed.is_some_and(|timed| match first_ready {
+            Some(ready) => timed < ready,
+            None => timed.0 <= now_ns,
+        });
+        if timed_is_due {
+            let (due, task) = self.timed.pop_first()?;
+            self.loose.remove(&due);
+            return Some(task);
+        }
+        self.ready.pop_front().map(|(_, task)| task)
+    }
+
+    /// When the first task that is not runnable yet will be.
+    fn first_timed(&self) -> Option<u64> {
+        self.timed.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Whether there is no task, and none can come.
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.timed.len() == self.loose.len() && self.holds == 0
+    }
+
+    /// Whether the engine has yet to come back with something.
+    fn waits_for_engine(&self) -> bool {
+        let tasks = self.ready.iter().map(|(_, task)| task).chain(self.timed.values());
+        self.engine != 0 && tasks.filter(|task| matches!(task, Task::Engine(_))).count() < self.engine
+    }
 }
 
 impl Inbox {
-    pub(crate) fn new() -> Inbox {
-        Inbox { state: Mutex::default(), wake: Condvar::new(), stopped: AtomicBool::new(false), clock: Clock::new() }
+    pub(crate) fn new(seat: Option<Arc<Seat>>) -> Inbox {
+        Inbox {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            thread: OnceLock::new(),
+            clock: Clock::new(seat.as_ref().map(|seat| &seat.turns)),
+            seat,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,6 +163,7 @@ impl Inbox {
         state.ready.push_back((due, task));
         drop(state);
         self.wake.notify_one();
+        self.poke();
         Ok(())
     }
 
@@ -112,6 +178,7 @@ impl Inbox {
         state.timed.insert(due, task);
         drop(state);
         self.wake.notify_one();
+        self.poke();
         Ok(due)
     }
 
@@ -147,7 +214,21 @@ impl Inbox {
         drop(state);
         if last {
             self.wake.notify_one();
+            self.poke();
         }
+    }
+
+    /// As [`hold`](Inbox::hold), while the engine does something on a thread of its own.
+    pub(crate) fn hold_for_engine(&self) {
+        let mut state = self.lock();
+        (state.holds, state.engine) = (state.holds + 1, state.engine + 1);
+    }
+
+    pub(crate) fn release_for_engine(&self) {
+        let mut state = self.lock();
+        state.engine = state.engine.saturating_sub(1);
+        drop(state);
+        self.release();
     }
 
     /// Makes the loop leave before its next task.
@@ -157,6 +238,68 @@ impl Inbox {
         // With the lock taken once, a loop either saw the flag or waits already.
         drop(self.lock());
         self.wake.notify_one();
+        self.rouse();
+        self.poke();
+    }
+
+    /// This thread is the agent's.
+    pub(crate) fn lives_here(&self) {
+        let _ = self.thread.set(thread::current());
+    }
+
+    /// Blocks the agent in a task until it is roused, until a time, or for a shorter time; `false` if the time has come.
+    pub(crate) fn doze(&self, until_ns: Option<u64>, wish: Wish) -> bool {
+        let left = until_ns.map(|until| until.saturating_sub(self.clock.now_ns()));
+        match (left, &self.seat) {
+            (Some(0), _) => return false,
+            (_, Some(seat)) => {
+                seat.pause(Status::Waits { until_ns: until_ns.map(|until| self.clock.of_turns(until)), wish });
+            }
+            (Some(left), None) => thread::park_timeout(Duration::from_nanos(left)),
+            (None, None) => thread::park(),
+        }
+        true
+    }
+
+    /// Lets the agent go on that dozes, or will.
+    pub(crate) fn rouse(&self) {
+        match (&self.seat, self.thread.get()) {
+            (Some(seat), _) => seat.poke(),
+            (None, Some(thread)) => thread.unpark(),
+            (None, None) => {}
+        }
+    }
+
+    /// Whether only one agent of its cluster runs at a time.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Arc<Seat>> {
+        self.seat.as_ref()
+    }
+
+    pub(crate) fn turns(&self) -> Option<&Arc<Turns>> {
+        self.seat.as_ref().map(|seat| &seat.turns)
+    }
+
+    /// Names those with which the agent takes turns; 0 for none.
+    pub(crate) fn domain(&self) -> usize {
+        self.turns().map_or(0, |turns| Arc::as_ptr(turns).addr())
+    }
+
+    /// Its agent may have something to do.
+    fn poke(&self) {
+        if let Some(seat) = &self.seat {
+            seat.poke();
+        }
+    }
+
+    /// Waits until another agent, which was told to stop, has ended, if it needs this one's turn for that.
+    pub(crate) fn wait_for_end(&self, other: &Inbox) {
+        if let (Some(seat), Some(other)) = (&self.seat, &other.seat) {
+            seat.wait_for_end(other);
+        }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -165,31 +308,60 @@ impl Inbox {
 
     /// The next task; waits until there is one, if one can come.
     pub(crate) fn next(&self) -> Next {
+        if let Some(seat) = &self.seat {
+            return self.next_in_turn(seat);
+        }
         let mut state = self.lock();
         loop {
             if self.is_stopped() {
                 return Next::Stop;
             }
-            let first_ready = state.ready.front().map(|(due, _)| *due);
-            let first_timed = state.timed.first_key_value().map(|(due, _)| *due);
-            let timed_is_due = first_timed.filter(|timed| match first_ready {
-                Some(ready) => *timed < ready,
-                None => timed.0 <= self.clock.now_ns(),
-            });
-            if timed_is_due.is_some()
-                && let Some((due, task)) = state.timed.pop_first()
-            {
-                state.loose.remove(&due);
+            if let Some(task) = state.take(self.clock.now_ns()) {
                 return Next::Task(task);
             }
-            if let Some((_, task)) = state.ready.pop_front() {
-                return Next::Task(task);
-            }
-            if state.timed.len() == state.loose.len() && state.holds == 0 {
+            if state.is_idle() {
                 state.closed = true;
                 return Next::Idle;
             }
-            state = self.clock.wait(&self.wake, state, first_timed.map(|due| due.0));
+            let until = state.first_timed();
+            state = self.clock.wait(&self.wake, state, until);
+        }
+    }
+
+    /// As [`next`](Inbox::next), where agents take turns: one for each task.
+    fn next_in_turn(&self, seat: &Seat) -> Next {
+        let mut is_new = false;
+        loop {
+            let mut state = self.lock();
+            // What the engine does on its own threads takes time that is not ours: it has happened at once.
+            if state.waits_for_engine() {
+                seat.excuse(true);
+                while state.waits_for_engine() && !self.is_stopped() {
+                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                seat.excuse(false);
+            }
+            if self.is_stopped() {
+                return Next::Stop;
+            }
+            if is_new && let Some(task) = state.take(self.clock.now_ns()) {
+                drop(state);
+                seat.note(task.name());
+                return Next::Task(task);
+            }
+            if state.is_idle() {
+                state.closed = true;
+                return Next::Idle;
+            }
+            let until_ns = state.first_timed();
+            let status = match until_ns {
+                _ if !state.ready.is_empty() => Status::Ready,
+                Some(until) if until <= self.clock.now_ns() => Status::Ready,
+                _ => Status::Waits { until_ns: until_ns.map(|until| self.clock.of_turns(until)), wish: Wish::Task },
+            };
+            drop(state);
+            seat.pause(status);
+            is_new = true;
         }
     }
 

@@ -10,7 +10,7 @@ use mozjs::conversions::jsstr_to_string;
 use mozjs::gc::RootedGuard;
 use mozjs::jsapi as ja;
 use mozjs::jsapi::{CallArgs, Heap, JSObject, Value as RawValue};
-use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue};
+use mozjs::jsval::{BooleanValue, DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 
 use super::clone::{self, PortBox, is_port, make_port, port_of, take_port};
@@ -32,7 +32,7 @@ pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawVa
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 20] = [
+    const NATIVES: [(&CStr, Native, u32); 22] = [
         (c"inspect", inspect, 0),
         (c"print", print, 2),
         (c"now", now, 0),
@@ -53,6 +53,8 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"spawn", spawn, 5),
         (c"terminate", terminate, 1),
         (c"cores", cores, 0),
+        (c"locks", super::locks::locks, 0),
+        (c"seed", seed, 0),
     ];
     // SAFETY: as the caller answers; natives are static functions that never unwind.
     unsafe {
@@ -170,6 +172,23 @@ unsafe extern "C" fn cores(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     native(raw, argc, vp, |_, call| {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         call.give(DoubleValue(cores as f64));
+        Ok(())
+    })
+}
+
+/// `seed()`: four words of the agent's own, in a deterministic cluster.
+unsafe extern "C" fn seed(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |_, call| {
+        let Some(seat) = call.realm.inbox.seat() else { return Ok(()) };
+        let (one, other) = seat.seed();
+        let words = [one as i32, (one >> 32) as i32, other as i32, (other >> 32) as i32].map(Int32Value);
+        // SAFETY: the context is in the agent's realm; what is in the list needs no root.
+        unsafe {
+            let contents = ja::HandleValueArray { length_: words.len(), elements_: words.as_ptr() };
+            rooted!(in(raw) let list = ja::NewArrayObject(raw, &contents));
+            done(!list.is_null())?;
+            call.give(ObjectValue(list.get()));
+        }
         Ok(())
     })
 }
@@ -373,7 +392,7 @@ unsafe fn to_value(cx: &mut JSContext, realm: &Realm, packet: Packet) -> Convert
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut value = UndefinedValue());
         rooted!(in(raw) let mut ports = UndefinedValue());
-        clone::read(cx, realm, cloned, &mut value, &mut ports)?;
+        clone::read(cx, realm, &cloned, &mut value, &mut ports)?;
         let converted = from_js(cx, realm, &value)?;
         rooted!(in(raw) let list = ports.to_object());
         let mut length = 0;
@@ -401,7 +420,7 @@ unsafe extern "C" fn clone_value(raw: *mut RawJSContext, argc: u32, vp: *mut Raw
         unsafe {
             let packet = clone::write(cx, call.realm, &value, &transfer, None)?;
             if let Content::Clone(cloned) = packet.content {
-                clone::read(cx, call.realm, cloned, &mut value, &mut ports)?;
+                clone::read(cx, call.realm, &cloned, &mut value, &mut ports)?;
             }
         }
         call.give(value.get());
@@ -475,7 +494,7 @@ pub(crate) unsafe fn open(
     unsafe {
         let raw = cx.raw_cx();
         match packet.content {
-            Content::Clone(cloned) => clone::read(cx, realm, cloned, value, ports),
+            Content::Clone(cloned) => clone::read(cx, realm, &cloned, value, ports),
             Content::Value(sent, ends) => {
                 to_js(raw, &sent, value)?;
                 rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));

@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use super::inbox::{Inbox, Task};
 use super::message::{Message, Packet};
+use super::turns::Turns;
 use super::value::{Value, ValueError};
 
 /// How much may lie in each queue of a port, and how large one message may be.
@@ -83,6 +84,9 @@ pub enum ReceiveError {
     /// Nothing came in time.
     #[error("nothing came in time")]
     Timeout,
+    /// The agents of the deterministic cluster cannot go on; [`Cluster::run`](crate::Cluster::run) says why.
+    #[error("the cluster's agents cannot go on")]
+    Stuck,
 }
 
 /// What [`End::post`] says when it did not post.
@@ -494,7 +498,7 @@ impl Port {
 
     /// The next message: a future, or [`Receive::wait`] for a thread.
     pub fn receive(&self) -> Receive<'_> {
-        Receive { port: self }
+        Receive { port: self, turns: None }
     }
 
     /// Hands what comes, and what has come, to `callback`: one message at a time, in order, on the thread that posts.
@@ -545,9 +549,16 @@ impl fmt::Debug for Port {
 
 /// The next message of a [`Port`].
 #[must_use = "a future does nothing until it is awaited"]
-#[derive(Debug)]
 pub struct Receive<'a> {
-    port: &'a Port,
+    pub(crate) port: &'a Port,
+    /// Agents that run only while somebody waits.
+    pub(crate) turns: Option<Arc<Turns>>,
+}
+
+impl fmt::Debug for Receive<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receive").field("port", self.port).finish_non_exhaustive()
+    }
 }
 
 impl Receive<'_> {
@@ -569,6 +580,19 @@ impl Receive<'_> {
 
     fn wait_until(self, until: Option<Instant>) -> Result<Message, ReceiveError> {
         let End { channel, side } = &self.port.0;
+        if let Some(turns) = &self.turns {
+            let is_over = || {
+                let sides = channel.lock();
+                !sides[*side].queue.is_empty() || sides[*side].closed || sides[1 - *side].closed
+            };
+            let ran = match until {
+                None => turns.drive(is_over),
+                Some(_) => turns.run(None),
+            };
+            if ran.is_err() && !is_over() {
+                return Err(ReceiveError::Stuck);
+            }
+        }
         let mut sides = channel.lock();
         loop {
             let this = &mut sides[*side];

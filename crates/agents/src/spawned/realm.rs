@@ -30,6 +30,7 @@ use super::event_loop::{Asked, CallTask, Life};
 use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
+use super::locks::Locks;
 use super::meter::Meter;
 use super::natives;
 use super::node::{self, Seat};
@@ -58,6 +59,7 @@ pub(crate) enum Tool {
     Started,
     Rejected,
     Worker,
+    Woken,
     Part,
     Broadcast,
     Resolver,
@@ -85,6 +87,7 @@ pub(crate) struct Realm {
     /// Calls that came before the main module was evaluated.
     pub(crate) early: RefCell<VecDeque<CallTask>>,
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
+    pub(crate) locks: Locks,
     /// Scripts that have run, or run: `web.js` ([`WEB_BIT`]), and parts by their places in the table of [`Part`]s.
     ran: Cell<u64>,
     /// The agent's end of the channel to whoever spawned it, until `web.js` has it.
@@ -129,6 +132,7 @@ unsafe impl Trace for Realm {
             self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.node.trace(tracer);
+            self.locks.trace(tracer);
             self.own_port.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
@@ -195,6 +199,7 @@ impl Realm {
             asked_before: Cell::new(0),
             early: RefCell::default(),
             workers: RefCell::default(),
+            locks: Locks::default(),
             ran: Cell::new(0),
             port: Cell::new(Some(port)),
             own_port: Heap::default(),

@@ -71,6 +71,11 @@ impl<T> Reply<T> {
         Poll::Pending
     }
 
+    /// Whether waiting would give an answer at once.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.lock().over
+    }
+
     pub(crate) fn wait(&self) -> Option<T> {
         let mut state = self.0.lock();
         while !state.over {

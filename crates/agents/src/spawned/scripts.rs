@@ -77,12 +77,20 @@ pub(crate) const WEB_GLOBALS: [&str; 28] = [
 ];
 
 /// At most 63. A name belongs to the first that has it.
-pub(crate) static PARTS: [Part; 5] = [
+pub(crate) static PARTS: [Part; 7] = [
     Part {
         name: c"peristyle:performance",
         text: include_str!("web/performance.js"),
         globals: &["performance", "navigator"],
     },
+    Part {
+        name: c"peristyle:locks",
+        text: include_str!("web/locks.js"),
+        // The engine's own object, to which the script adds.
+        globals: &["Atomics", "ThreadLocal"],
+    },
+    // Run before all else where agents take turns, and nowhere else.
+    Part { name: c"peristyle:deterministic", text: include_str!("web/deterministic.js"), globals: &[] },
     Part {
         name: c"peristyle:encoding",
         text: include_str!("web/encoding.js"),
@@ -96,6 +104,9 @@ pub(crate) static PARTS: [Part; 5] = [
     },
     Part { name: c"peristyle:broadcast", text: include_str!("web/broadcast.js"), globals: &["BroadcastChannel"] },
 ];
+/// Places of parts that Rust runs.
+pub(crate) const LOCKS: usize = 1;
+pub(crate) const DETERMINISTIC: usize = 2;
 
 impl Part {
     /// The script of the part at this place in [`PARTS`].

@@ -6,6 +6,8 @@
 //! | `bool`, strings, `char` | boolean, string |
 //! | integers that are safe, floats | number |
 //! | other integers of 64 bits | BigInt |
+//! | [`SharedBuffer`](super::SharedBuffer), or bytes from there | `SharedArrayBuffer` |
+//! | [`SharedMutex`](super::SharedMutex), [`SharedCondition`](super::SharedCondition) | `Atomics.Mutex`, `Atomics.Condition` |
 //! | bytes (`serde_bytes` and the like) | `Uint8Array`; also from an `ArrayBuffer` or any other view |
 //! | sequences, tuples | array; also from a `Set`, and numbers from a `Uint8Array` |
 //! | structs, maps with string keys | object |
@@ -23,6 +25,8 @@ use serde::de::{
 };
 use serde::ser;
 use serde::{Deserializer, Serialize, Serializer, forward_to_deserialize_any};
+
+use super::shared::{self, Handed};
 
 /// How deep a value that comes from JavaScript may nest.
 pub(crate) const DEPTH_MAX: u32 = 512;
@@ -62,6 +66,8 @@ pub(crate) enum Value {
     Unsigned(u64),
     Text(String),
     Bytes(Vec<u8>),
+    /// Shared memory, and locks in it.
+    Shared(Handed),
     List(Vec<Value>),
     /// An object.
     Record(Vec<(String, Value)>),
@@ -102,6 +108,7 @@ impl Value {
             Value::Unsigned(value) => Unexpected::Unsigned(*value),
             Value::Text(text) => Unexpected::Str(text),
             Value::Bytes(bytes) => Unexpected::Bytes(bytes),
+            Value::Shared(_) => Unexpected::Other("shared memory"),
             Value::List(_) => Unexpected::Seq,
             Value::Record(_) | Value::Map(_) => Unexpected::Map,
         }
@@ -192,7 +199,12 @@ impl Serializer for ToValue {
     fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Done {
         Ok(Value::Text(variant.into()))
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Done {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Done {
+        if name == shared::NAME
+            && let Some(handed) = shared::take()
+        {
+            return Ok(Value::Shared(handed));
+        }
         value.serialize(self)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -372,6 +384,9 @@ impl<'de> Deserializer<'de> for Value {
             Value::Unsigned(value) => visitor.visit_u64(value),
             Value::Text(text) => visitor.visit_string(text),
             Value::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+            Value::Shared(Handed::Buffer(buffer)) => visitor.visit_byte_buf(buffer.to_vec()),
+            // As a port: it is not what can be told in other words.
+            Value::Shared(_) => visitor.visit_unit(),
             Value::List(items) => visit_list(items, visitor),
             Value::Record(entries) => visit_entries(entries.into_iter(), visitor),
             Value::Map(entries) => visit_entries(entries.into_iter(), visitor),
@@ -387,10 +402,17 @@ impl<'de> Deserializer<'de> for Value {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        visitor.visit_newtype_struct(self)
+        match self {
+            Value::Shared(handed) if name == shared::NAME => {
+                shared::hand(handed);
+                visitor.visit_unit()
+            }
+            other if name == shared::NAME => Err(de::Error::invalid_type(other.unexpected(), &visitor)),
+            other => visitor.visit_newtype_struct(other),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -411,6 +433,7 @@ impl<'de> Deserializer<'de> for Value {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self {
+            Value::Shared(Handed::Buffer(buffer)) => Value::Bytes(buffer.to_vec()).deserialize_seq(visitor),
             Value::Bytes(bytes) => {
                 let mut items = SeqDeserializer::new(bytes.into_iter());
                 let result = visitor.visit_seq(&mut items)?;

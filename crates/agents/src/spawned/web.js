@@ -778,6 +778,7 @@
     (promise) => void apply(then, promise, [() => native.started(true), (error) => (manners.failed ? manners.failed(error) : native.started(false, error))]),
     rejected,
     workerSaid,
+    (id) => internals.woken(id),
     // Defines the globals of a part.
     (part) => {
       const globals = part(internals);

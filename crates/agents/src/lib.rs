@@ -153,6 +153,8 @@ mod patches;
 mod source;
 mod spawned;
 
+#[cfg(feature = "test262")]
+pub use spawned::test262;
 pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;

@@ -32,6 +32,8 @@ mod port;
 mod realm;
 mod reply;
 mod scripts;
+#[cfg(feature = "test262")]
+pub mod test262;
 mod value;
 
 use std::collections::BTreeMap;
@@ -297,6 +299,7 @@ impl Cluster {
             inbox: inbox.clone(),
             control: control.clone(),
             port: theirs,
+            program: None,
         };
         let thread = launch(life, |exit| answer.send(exit))?;
         Ok(AgentHandle {

@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod gantt;
 mod layout;
+mod test262;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Command {
     Layout(layout::Layout),
     Gantt(gantt::Gantt),
     Stats(gantt::StatsOf),
+    Test262(test262::Test262),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Layout(layout) => layout.run(),
         Command::Gantt(gantt) => gantt.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Test262(test262) => test262.run(),
     }
 }
 

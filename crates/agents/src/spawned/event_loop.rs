@@ -104,7 +104,12 @@ pub(crate) struct Life {
     pub(crate) control: Arc<Control>,
     /// The agent's end of the channel to whoever spawned it.
     pub(crate) port: End,
+    /// What begins instead of the web's realm and the main module.
+    pub(crate) program: Option<Program>,
 }
+
+/// Makes a realm that has just its global what it is to be, and begins what runs there.
+pub(crate) type Program = Box<dyn FnOnce(&mut JSContext, &Realm) -> Result<(), AgentError> + Send>;
 
 /// Starts an agent's thread. `ended` runs there, last.
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
@@ -119,7 +124,7 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
 }
 
 fn live(life: Life) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port } = life;
+    let Life { shared, library, options, hooks, inbox, control, port, program } = life;
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
         Err(error) => {
@@ -145,7 +150,7 @@ fn live(life: Life) -> Exit {
             }
             Ok(()) => {
                 let _realm = ja::JSAutoRealm::new(raw, realm.global());
-                let exit = work(cx, &realm, port);
+                let exit = work(cx, &realm, port, program);
                 realm.control.detach();
                 tear_down(cx, &realm);
                 exit
@@ -169,6 +174,7 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
         ja::JS_SetGCCallback(raw, Some(collected), ptr::null_mut());
         ja::JS_AddInterruptCallback(raw, Some(interrupted));
         ja::SetPromiseRejectionTrackerCallback(raw, Some(rejected), ptr::null_mut());
+        ja::SetHostCleanupFinalizationRegistryCallback(raw, Some(has_cleanup), ptr::null_mut());
         let runtime = ja::JS_GetRuntime(raw);
         ja::SetModuleLoadHook(runtime, Some(loader::load_hook));
         ja::SetModuleMetadataHook(runtime, Some(loader::meta_hook));
@@ -191,21 +197,21 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm.
-unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
+unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End, program: Option<Program>) -> Exit {
     let terminated = || Exit::Terminated(realm.why());
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
             return terminated();
         }
-        if let Err(error) = realm.set_up(cx, port) {
+        let begun = match program {
+            Some(program) => program(cx, realm),
+            None => begin(cx, realm, port),
+        };
+        if let Err(error) = begun {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
-        rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
-        if let Err(error) = loader::begin(cx, realm, &mut promise) {
-            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
-        }
-        if !realm.run_tool(cx, Tool::Started, &[promise.get()]) || !checkpoint(cx, realm) {
+        if !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
@@ -223,6 +229,21 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
             }
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
+    }
+}
+
+/// Makes the web's realm and begins to evaluate the main module.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn begin(cx: &mut JSContext, realm: &Realm, port: End) -> Result<(), AgentError> {
+    // SAFETY: as the caller answers; the promise is rooted.
+    unsafe {
+        realm.set_up(cx, port)?;
+        rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
+        loader::begin(cx, realm, &mut promise)?;
+        let goes_on = realm.run_tool(cx, Tool::Started, &[promise.get()]);
+        if goes_on { Ok(()) } else { Err(AgentError::Terminated(realm.why())) }
     }
 }
 
@@ -284,6 +305,35 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
         }
         // SAFETY: as the caller answers.
         Task::Worker(id, event) => unsafe { worker_said(cx, realm, id, event) },
+        // SAFETY: as the caller answers.
+        Task::Cleanup => unsafe { clean_up(cx, realm) },
+    }
+}
+
+/// Runs what a `FinalizationRegistry` has to clean up; `false` if the agent was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn clean_up(cx: &mut JSContext, realm: &Realm) -> bool {
+    let first = realm.cleanups.borrow_mut().pop_front();
+    let Some(first) = first else { return true };
+    // SAFETY: as the caller answers; the function is rooted before anything can collect, and called in its own realm.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let function = ObjectValue(first.get()));
+        drop(first);
+        let _realm = ja::JSAutoRealm::new(raw, function.to_object());
+        rooted!(in(raw) let mut nothing = UndefinedValue());
+        match realm.call(cx, &function, &[], &mut nothing) {
+            Ok(()) => true,
+            Err(failed) => match realm.failure(cx, failed) {
+                Some(thrown) => {
+                    realm.uncaught(thrown);
+                    true
+                }
+                None => false,
+            },
+        }
     }
 }
 
@@ -450,12 +500,18 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
         inbox,
         control: control.clone(),
         port: theirs,
+        program: None,
     };
     let thread = launch(life, move |exit| drop(parent.push(Task::Worker(id, WorkerEvent::Exit(exit)))))?;
+    adopt(realm, id, control, thread);
+    Ok((id, ours))
+}
+
+/// Makes a thread that was launched a worker of this agent, which stops and joins it.
+pub(crate) fn adopt(realm: &Realm, id: u64, control: Arc<Control>, thread: JoinHandle<()>) {
     realm.control.adopt(&control);
     let worker = WorkerThread { control, thread, _hold: Hold::new(&realm.inbox) };
     realm.workers.borrow_mut().insert(id, worker);
-    Ok((id, ours))
 }
 
 /// Tells the script what a worker said.
@@ -605,6 +661,16 @@ unsafe extern "C" fn collected(raw: *mut RawJSContext, status: JSGCStatus, _: ja
             ja::JS_RequestInterruptCallback(raw);
         }
     }
+}
+
+/// Keeps what a `FinalizationRegistry` has to clean up for a task of its own. Called by the collector, when it is done.
+unsafe extern "C" fn has_cleanup(function: *mut ja::JSFunction, _: *mut JSObject, _: *mut c_void) {
+    // SAFETY: called by the engine on the agent's thread.
+    let Some(realm) = (unsafe { Realm::here() }) else { return };
+    // SAFETY: the function is alive, and in the list, which is traced, before anything else is done.
+    let function = unsafe { ja::Heap::boxed(ja::JS_GetFunctionObject(function)) };
+    realm.cleanups.borrow_mut().push_back(function);
+    drop(realm.inbox.push(Task::Cleanup));
 }
 
 /// Keeps the promises that are rejected without a handler.

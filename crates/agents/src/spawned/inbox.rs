@@ -31,6 +31,8 @@ pub(crate) enum Task {
     Call(CallTask),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
+    /// A `FinalizationRegistry` has something to clean up.
+    Cleanup,
 }
 
 /// A `JS::Dispatchable` that we own, as a word.

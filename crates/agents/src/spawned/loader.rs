@@ -217,7 +217,14 @@ pub(crate) unsafe fn begin(
     // SAFETY: as the caller answers; everything that may move is rooted.
     unsafe {
         let raw = cx.raw_cx();
-        rooted!(in(raw) let module = find_or_compile(cx, realm, &main)?);
+        rooted!(in(raw) let mut module = ptr::null_mut::<JSObject>());
+        match find_or_compile(cx, realm, &main) {
+            Ok(found) => module.set(found),
+            Err(error) => {
+                ja::JS_ClearPendingException(raw);
+                return Err(error);
+            }
+        }
         rooted!(in(raw) let mut loading = ptr::null_mut::<JSObject>());
         let failed = |cx: &mut JSContext| realm.failure.take().unwrap_or_else(|| failure(cx, realm));
         if !ja::LoadRequestedModules1(
@@ -239,7 +246,9 @@ pub(crate) unsafe fn begin(
             });
         }
         if !ja::ModuleLink(raw, module.handle().into()) {
-            return Err(syntax_error(cx, realm, &main.path));
+            let error = syntax_error(cx, realm, &main.path);
+            ja::JS_ClearPendingException(raw);
+            return Err(error);
         }
         realm.namespace.set(ja::GetModuleNamespace(raw, module.handle().into()));
         if !ja::ModuleEvaluate(raw, module.handle().into(), promise.handle_mut().into()) {
@@ -256,9 +265,20 @@ fn failure(cx: &mut JSContext, realm: &Realm) -> AgentError {
     }
 }
 
-/// The module of a source; not rooted.
-fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> Result<*mut JSObject, AgentError> {
-    if let Some(known) = realm.modules.borrow().iter().find(|module| module.source.path == source.path) {
+/// The current realm's module of a source; not rooted. What cannot be compiled leaves its exception pending.
+pub(super) fn find_or_compile(
+    cx: &mut JSContext,
+    realm: &Realm,
+    source: &Arc<Source>,
+) -> Result<*mut JSObject, AgentError> {
+    // SAFETY: the context is in a realm; globals are compared, and nothing collects meanwhile.
+    let is_known = unsafe {
+        let global = ja::CurrentGlobalOrNull(cx.raw_cx());
+        move |module: &&Module| {
+            module.source.path == source.path && ja::GetNonCCWObjectGlobal(module.object.get()) == global
+        }
+    };
+    if let Some(known) = realm.modules.borrow().iter().find(is_known) {
         return Ok(known.object.get());
     }
     let options = CompileOptionsWrapper::new(cx, source.name.clone(), 1);
@@ -282,7 +302,7 @@ fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> R
     Ok(module)
 }
 
-/// The pending exception of a failed compilation or link.
+/// The exception of a failed compilation or link, which stays pending.
 fn syntax_error(cx: &mut JSContext, realm: &Realm, path: &Path) -> AgentError {
     // SAFETY: the context is alive and in the agent's realm.
     unsafe {
@@ -290,12 +310,17 @@ fn syntax_error(cx: &mut JSContext, realm: &Realm, path: &Path) -> AgentError {
             return AgentError::Terminated(realm.why());
         }
         rooted!(in(cx.raw_cx()) let mut value = UndefinedValue());
+        rooted!(in(cx.raw_cx()) let mut pending = UndefinedValue());
+        let is_known = ja::JS_GetPendingException(cx.raw_cx(), pending.handle_mut().into());
+        // Takes the exception away.
         let (path, line, column, message) = match error_info_from_exception_stack(cx, value.handle_mut()) {
             Some(info) if info.filename.is_empty() => (path.to_owned(), info.line, info.col, info.message),
             Some(info) => (info.filename.into(), info.line, info.col, info.message),
             None => (path.to_owned(), 1, 1, "cannot be compiled".into()),
         };
-        ja::JS_ClearPendingException(cx.raw_cx());
+        if is_known {
+            ja::JS_SetPendingException(cx.raw_cx(), pending.handle().into(), ja::ExceptionStackBehavior::Capture);
+        }
         AgentError::Syntax { path, line, column, message }
     }
 }
@@ -337,7 +362,10 @@ pub(crate) unsafe extern "C" fn load_hook(
                 }
                 Err(AgentError::Terminated(_)) => false,
                 Err(error) => {
-                    throw(cx, &error.to_string());
+                    // A module that cannot be compiled threw what the standard says.
+                    if !ja::JS_IsExceptionPending(raw) {
+                        throw(cx, &error.to_string());
+                    }
                     // Whoever imports dynamically is told by its promise.
                     if !dynamic {
                         realm.failure.borrow_mut().get_or_insert(error);

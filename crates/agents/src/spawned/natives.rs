@@ -23,7 +23,7 @@ use super::{Thrown, event_loop};
 use crate::agent::guarded;
 use crate::console::Level;
 
-type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
+pub(super) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawValue) -> bool;
 
 /// An object with all natives.
 ///
@@ -51,12 +51,25 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"terminate", terminate, 1),
         (c"cores", cores, 0),
     ];
+    // SAFETY: as the caller answers.
+    unsafe { define(raw, &NATIVES, out) }
+}
+
+/// An object with some natives: name, function, number of arguments.
+///
+/// # Safety
+/// `raw` is this thread's context, in a realm.
+pub(super) unsafe fn define(
+    raw: *mut RawJSContext,
+    natives: &[(&CStr, Native, u32)],
+    out: &mut RootedGuard<'_, *mut JSObject>,
+) -> Converted<()> {
     // SAFETY: as the caller answers; natives are static functions that never unwind.
     unsafe {
         out.set(ja::JS_NewPlainObject(raw));
         done(!out.is_null())?;
-        for (name, native, arguments) in NATIVES {
-            let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
+        for (name, native, arguments) in natives {
+            let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(*native), *arguments, 0);
             done(!function.is_null())?;
         }
     }
@@ -64,22 +77,22 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
 }
 
 /// A native's call.
-struct Call<'a> {
-    realm: &'a Realm,
+pub(super) struct Call<'a> {
+    pub(super) realm: &'a Realm,
     arguments: CallArgs,
 }
 
 impl Call<'_> {
-    fn get(&self, at: u32) -> JSVal {
+    pub(super) fn get(&self, at: u32) -> JSVal {
         self.arguments.get(at).get()
     }
 
-    fn object(&self, at: u32) -> Option<*mut JSObject> {
+    pub(super) fn object(&self, at: u32) -> Option<*mut JSObject> {
         let value = self.get(at);
         value.is_object().then(|| value.to_object())
     }
 
-    fn number(&self, at: u32) -> f64 {
+    pub(super) fn number(&self, at: u32) -> f64 {
         let value = self.get(at);
         if value.is_int32() {
             return value.to_int32().into();
@@ -87,7 +100,7 @@ impl Call<'_> {
         if value.is_double() { value.to_double() } else { 0.0 }
     }
 
-    fn text(&self, cx: &JSContext, at: u32) -> String {
+    pub(super) fn text(&self, cx: &JSContext, at: u32) -> String {
         let value = self.get(at);
         if !value.is_string() {
             return String::new();
@@ -101,13 +114,13 @@ impl Call<'_> {
         self.object(at).and_then(|object| unsafe { port_of(object) })
     }
 
-    fn give(&self, value: JSVal) {
+    pub(super) fn give(&self, value: JSVal) {
         self.arguments.rval().set(value);
     }
 }
 
 /// Runs a native's body; a panic or no realm is an exception.
-fn native(
+pub(super) fn native(
     raw: *mut RawJSContext,
     argc: u32,
     vp: *mut RawValue,
@@ -154,7 +167,7 @@ unsafe extern "C" fn cores(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
 }
 
 /// `setTimer(id, milliseconds)`
-unsafe extern "C" fn set_timer(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+pub(super) unsafe extern "C" fn set_timer(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
         let (id, delay) = (call.number(0) as u32, call.number(1));
         // A cast saturates, and takes what is no number for 0.

@@ -73,6 +73,8 @@ pub(crate) struct Realm {
     /// Promises rejected without a handler in this task.
     #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
+    /// Functions that clean up for `FinalizationRegistry`s, one for each task.
+    pub(crate) cleanups: RefCell<VecDeque<Box<Heap<*mut JSObject>>>>,
     pub(crate) timers: RefCell<HashMap<u32, Due>>,
     /// Calls that wait for an answer, by number.
     pub(crate) asked: RefCell<HashMap<u32, Asked>>,
@@ -123,6 +125,9 @@ unsafe impl Trace for Realm {
             for promise in &*self.unhandled.borrow() {
                 promise.trace(tracer);
             }
+            for function in &*self.cleanups.borrow() {
+                function.trace(tracer);
+            }
         }
     }
 }
@@ -168,6 +173,7 @@ impl Realm {
             modules: RefCell::default(),
             ports: RefCell::default(),
             unhandled: RefCell::default(),
+            cleanups: RefCell::default(),
             timers: RefCell::default(),
             asked: RefCell::default(),
             asked_before: Cell::new(0),
@@ -256,6 +262,17 @@ impl Realm {
             }
         }
         Ok(())
+    }
+
+    /// Sets the tools of a realm that is not the web's: those that are named, and the same function for all others.
+    #[cfg(feature = "test262")]
+    pub(crate) fn set_tools(&self, named: &[(Tool, JSVal)], other: JSVal) {
+        for tool in &self.tools {
+            tool.set(other);
+        }
+        for (tool, function) in named {
+            self.tools[*tool as usize].set(*function);
+        }
     }
 
     pub(crate) fn global(&self) -> *mut JSObject {

@@ -153,13 +153,13 @@ mod patches;
 mod source;
 mod spawned;
 
-#[cfg(feature = "test262")]
-pub use spawned::test262;
 pub use cluster::{Cluster, Limits};
 pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
+#[cfg(feature = "test262")]
+pub use spawned::test262;
 pub use spawned::{
     AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
     Receive, ReceiveError, Thrown, ValueError,

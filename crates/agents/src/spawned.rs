@@ -32,6 +32,7 @@ mod port;
 mod realm;
 mod reply;
 mod scripts;
+mod synthetic;
 #[cfg(feature = "test262")]
 pub mod test262;
 mod value;

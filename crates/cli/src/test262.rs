@@ -70,7 +70,13 @@ enum Test262Error {
 impl Test262 {
     pub(crate) fn run(self) -> ExitCode {
         match self.report() {
-            Ok(passed) => if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            Ok(passed) => {
+                if passed {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                }
+            }
             Err(error) => {
                 let _ = writeln!(io::stderr(), "error: {error}");
                 ExitCode::FAILURE

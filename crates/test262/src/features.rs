@@ -7,6 +7,7 @@ use peristyle_agents::test262::Goal;
 
 /// A feature that the engine lacks.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Missing {
     /// Its name in `features.txt` of the suite.
     pub feature: &'static str,
@@ -24,5 +25,21 @@ const fn script(feature: &'static str, reason: &'static str, check: &'static str
 
 /// Features that the engine lacks.
 pub const MISSING: &[Missing] = &[
-    script("immutable-arraybuffer", "a proposal", "ArrayBuffer.prototype.transferToImmutable.call(new ArrayBuffer(1))"),
+    script(
+        "immutable-arraybuffer",
+        "a proposal (stage 3) that SpiderMonkey builds in nightly versions only",
+        "new ArrayBuffer(1).transferToImmutable()",
+    ),
+    script(
+        "await-dictionary",
+        "`Promise.allKeyed` and `allSettledKeyed`, a proposal that SpiderMonkey has not",
+        "Promise.allKeyed({}); Promise.allSettledKeyed({})",
+    ),
+    script("ShadowRealm", "a proposal that SpiderMonkey builds in nightly versions only", "new ShadowRealm()"),
+    script("import-defer", "a proposal (stage 3): not parsed", "() => import.defer('./a.js')"),
+    script(
+        "decorators",
+        "a proposal (stage 3) that SpiderMonkey has behind a flag when it is built",
+        "@(() => {}) class A {}",
+    ),
 ];

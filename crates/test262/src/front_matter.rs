@@ -184,8 +184,13 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 fn entries(body: &str, first: usize) -> Result<Vec<Entry<'_>>, FrontMatterError> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
+    // All of it may be indented.
+    let blank = |c: char| c == ' ' || c == '\t';
+    let indented = lines(body).find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let indentation = &indented[..indented.len() - indented.trim_start_matches(blank).len()];
     for (at, line) in lines(body).enumerate() {
         let number = first + at;
+        let line = line.strip_prefix(indentation).unwrap_or(line);
         let is_value = line.trim().is_empty() || line.starts_with([' ', '\t', '-', '#']);
         match (is_value, entries.last_mut()) {
             (true, Some(entry)) => entry.value.push(line),
@@ -210,7 +215,8 @@ fn is_key(text: &str) -> bool {
 
 /// Whether a value is a list in brackets without its end.
 fn is_open(value: &[&str]) -> bool {
-    value.first().is_some_and(|first| first.trim_start().starts_with('[')) && !value.iter().any(|line| line.contains(']'))
+    value.first().is_some_and(|first| first.trim_start().starts_with('['))
+        && !value.iter().any(|line| line.contains(']'))
 }
 
 /// The items of a list; nothing if it is none.
@@ -255,7 +261,9 @@ mod tests {
 
     #[test]
     fn lists_stand_in_brackets_or_one_item_a_line() {
-        for features in ["features: [a, b.c]", "features: [a,\n  b.c]", "features:\n  - a\n  - b.c", "features:\n- a\n- b.c"] {
+        for features in
+            ["features: [a, b.c]", "features: [a,\n  b.c]", "features:\n  - a\n  - b.c", "features:\n- a\n- b.c"]
+        {
             assert_eq!(parsed(features).unwrap().features, ["a", "b.c"], "{features}");
         }
         assert_eq!(parsed("features: []").unwrap().features, [""; 0]);
@@ -271,7 +279,9 @@ mod tests {
 
     #[test]
     fn descriptions_are_passed_over() {
-        let matter = parsed("description: >\n  flags: [raw]\n\n  more: text\ninfo: |\n  [a, b\nnegative:\n  phase: parse\n  type: SyntaxError");
+        let matter = parsed(
+            "description: >\n  flags: [raw]\n\n  more: text\ninfo: |\n  [a, b\nnegative:\n  phase: parse\n  type: SyntaxError",
+        );
         let negative = Negative { phase: Phase::Parse, name: "SyntaxError".into() };
         assert_eq!(matter.unwrap(), FrontMatter { negative: Some(negative), ..FrontMatter::default() });
     }
@@ -282,12 +292,18 @@ mod tests {
             ("flags: [fast]", "3: unknown flag \"fast\""),
             ("description: a\nflags: async", "4: \"flags\" is no list"),
             ("flags: [async", "3: \"flags\" is no list"),
-            ("negative:\n  phase: late\n  type: Error", "3: unknown phase \"late\": expected parse, resolution or runtime"),
+            (
+                "negative:\n  phase: late\n  type: Error",
+                "3: unknown phase \"late\": expected parse, resolution or runtime",
+            ),
             ("negative:\n  phase: parse", "3: `negative` has no \"type\""),
             ("a line", "3: expected `key:`, found \"a line\""),
             ("features: [a]\nfeatures: [b]", "4: \"features\" is there twice"),
             ("flags: [noStrict, onlyStrict]", "3: the flags onlyStrict and noStrict exclude each other"),
-            ("flags: [CanBlockIsTrue, CanBlockIsFalse]", "3: the flags CanBlockIsFalse and CanBlockIsTrue exclude each other"),
+            (
+                "flags: [CanBlockIsTrue, CanBlockIsFalse]",
+                "3: the flags CanBlockIsFalse and CanBlockIsTrue exclude each other",
+            ),
         ] {
             assert_eq!(parsed(body).unwrap_err(), error, "{body}");
         }

@@ -112,11 +112,18 @@ fn directory(path: &str) -> &str {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.directories.keys().map(String::len).chain([9]).max().unwrap_or(9);
-        writeln!(f, "| {:width$} | {:>8} | {:>8} | {:>8} | {:>8} | {:>8} |", "directory", "runs", "passed", "failed", "by host", "skipped")?;
+        writeln!(
+            f,
+            "| {:width$} | {:>8} | {:>8} | {:>8} | {:>8} | {:>8} |",
+            "directory", "runs", "passed", "failed", "by host", "skipped"
+        )?;
         writeln!(f, "|{0:-<1$}|---------:|---------:|---------:|---------:|---------:|", "", width + 2)?;
         let mut line = |name: &str, counts: &Counts| {
             let Counts { total, passed, failed, skipped, host_failures } = counts;
-            writeln!(f, "| {name:width$} | {total:>8} | {passed:>8} | {failed:>8} | {host_failures:>8} | {skipped:>8} |")
+            writeln!(
+                f,
+                "| {name:width$} | {total:>8} | {passed:>8} | {failed:>8} | {host_failures:>8} | {skipped:>8} |"
+            )
         };
         for (name, counts) in &self.directories {
             line(name, counts)?;

@@ -29,6 +29,7 @@ use mozjs::{glue, rooted};
 use super::Code;
 use super::convert::Pending;
 use super::realm::Realm;
+use super::synthetic::text_module;
 use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
@@ -42,7 +43,7 @@ const EXTENSIONS: [&str; 4] = ["ts", "js", "mts", "mjs"];
 
 /// A compiled module.
 pub(crate) struct Module {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
     pub(crate) object: Box<Heap<*mut JSObject>>,
 }
 
@@ -117,6 +118,14 @@ impl Library {
             return Err("a bundle imports no files".into());
         }
         Ok(source::locate(&path).and_then(|path| shared.sources.load(&path)))
+    }
+
+    /// The file that `specifier` names in `importer`, whatever it is; `Err` says why there is none.
+    pub(super) fn file(&self, importer: &Source, specifier: &str) -> Result<PathBuf, String> {
+        if !self.files {
+            return Err("a bundle imports no files".into());
+        }
+        source::resolve(&importer.path, specifier)
     }
 
     fn bundled(&self, wanted: &Path) -> Option<Arc<Source>> {
@@ -265,21 +274,25 @@ fn failure(cx: &mut JSContext, realm: &Realm) -> AgentError {
     }
 }
 
+/// The current realm's module of this name, if it has one; not rooted.
+pub(super) fn known(cx: &mut JSContext, realm: &Realm, path: &Path) -> Option<*mut JSObject> {
+    // SAFETY: the context is in a realm; globals are compared, and nothing collects meanwhile.
+    unsafe {
+        let global = ja::CurrentGlobalOrNull(cx.raw_cx());
+        let modules = realm.modules.borrow();
+        let mut objects = modules.iter().filter(|module| module.source.path == path).map(|module| module.object.get());
+        objects.find(|object| ja::GetNonCCWObjectGlobal(*object) == global)
+    }
+}
+
 /// The current realm's module of a source; not rooted. What cannot be compiled leaves its exception pending.
 pub(super) fn find_or_compile(
     cx: &mut JSContext,
     realm: &Realm,
     source: &Arc<Source>,
 ) -> Result<*mut JSObject, AgentError> {
-    // SAFETY: the context is in a realm; globals are compared, and nothing collects meanwhile.
-    let is_known = unsafe {
-        let global = ja::CurrentGlobalOrNull(cx.raw_cx());
-        move |module: &&Module| {
-            module.source.path == source.path && ja::GetNonCCWObjectGlobal(module.object.get()) == global
-        }
-    };
-    if let Some(known) = realm.modules.borrow().iter().find(is_known) {
-        return Ok(known.object.get());
+    if let Some(known) = known(cx, realm, &source.path) {
+        return Ok(known);
     }
     let options = CompileOptionsWrapper::new(cx, source.name.clone(), 1);
     let mut text = transform_str_to_source_text(&source.text);
@@ -353,7 +366,9 @@ pub(crate) unsafe extern "C" fn load_hook(
             match import(cx, realm, referrer, request, (line, { column._base })) {
                 Ok(module) => {
                     rooted!(in(raw) let module = module);
-                    if dynamic && !load_graph(cx, &realm.unhandled, module.handle().into()) {
+                    // What is not to be evaluated needs no imports.
+                    let in_full = dynamic && !ja::ModuleRequestIsSourcePhase(raw, request);
+                    if in_full && !load_graph(cx, &realm.unhandled, module.handle().into()) {
                         // Its parts were loaded for this import, which tells of it.
                         drop(realm.failure.take());
                         return ja::FinishLoadingImportedModuleFailedWithPendingException(raw, payload);
@@ -408,12 +423,21 @@ unsafe fn import(
         specifier: specifier.chars().take(256).collect(),
         reason,
     };
+    #[cfg(feature = "test262")]
+    if specifier == super::test262::MODULE_SOURCE
+        && let Some(module) = super::test262::module_source(cx, realm)
+    {
+        return module;
+    }
+    if kind == ModuleType::Text {
+        return text_module(cx, realm, &importer, &specifier).map_err(refuse)?;
+    }
     let source = realm.library.resolve(&realm.shared, &importer, &specifier).map_err(refuse)??;
     match (kind, source.kind) {
         (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script) => {}
         (ModuleType::JavaScript, _) => return Err(refuse("JSON is imported with { type: \"json\" }".into())),
         (ModuleType::JSON, _) => return Err(refuse("the file is not JSON".into())),
-        _ => return Err(refuse("only JavaScript, TypeScript and JSON are imported".into())),
+        _ => return Err(refuse("only JavaScript, TypeScript, JSON and texts are imported".into())),
     }
     if realm.import_depth.get() > IMPORT_DEPTH_MAX {
         return Err(refuse(format!("imports nest more than {IMPORT_DEPTH_MAX} deep")));

@@ -58,6 +58,7 @@
       native.gc();
     },
     global,
+    AbstractModuleSource: native.abstractModuleSource(),
     IsHTMLDDA: native.htmlDda(),
     agent,
   });

@@ -28,9 +28,7 @@ use mozjs::gc::{HandleValue, RootedGuard};
 use mozjs::jsapi as ja;
 use mozjs::jsapi::{CallArgs, JSClass, JSClassOps, JSObject, PromiseState, Value as RawValue};
 use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, NullValue, ObjectValue, UndefinedValue};
-use mozjs::rust::{
-    CompileOptionsWrapper, RealmOptions, SIMPLE_GLOBAL_CLASS, transform_str_to_source_text,
-};
+use mozjs::rust::{CompileOptionsWrapper, RealmOptions, SIMPLE_GLOBAL_CLASS, transform_str_to_source_text};
 use mozjs::{glue, rooted};
 
 use super::control::Control;
@@ -43,13 +41,15 @@ use super::natives::{self, Native, native};
 use super::port::End;
 use super::realm::{Phase, Realm, Tool};
 use super::reply::reply;
-use super::{AgentHooks, AgentOptions, Code, Exit, Thrown, clone};
+use super::{AgentHooks, AgentOptions, Code, Exit, Thrown, clone, synthetic};
 use crate::agent::throw;
 use crate::cluster::Shared;
 use crate::{AgentError, Cluster};
 
 const SCRIPT: &str = include_str!("test262.js");
 const SCRIPT_NAME: &CStr = c"peristyle:test262";
+/// The specifier that the suite wants to name a module with a source.
+pub(super) const MODULE_SOURCE: &str = "<module source>";
 /// Heap of a test's agents, in bytes: tests of limits fill large arrays.
 const HEAP_BYTES: u64 = 2 << 30;
 /// How often what blocks looks whether its agent was stopped.
@@ -347,13 +347,14 @@ unsafe fn make_host(
     is_started: bool,
     tools: &mut RootedGuard<'_, JSVal>,
 ) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 15] = [
+    const NATIVES: [(&CStr, Native, u32); 16] = [
         (c"print", print, 1),
         (c"createRealm", create_realm, 0),
         (c"detach", detach, 1),
         (c"evalScript", eval_script, 1),
         (c"gc", collect, 0),
         (c"htmlDda", html_dda, 0),
+        (c"abstractModuleSource", abstract_module_source, 0),
         (c"start", start, 1),
         (c"broadcast", broadcast, 1),
         (c"getReport", get_report, 0),
@@ -690,6 +691,41 @@ unsafe extern "C" fn html_dda(raw: *mut RawJSContext, argc: u32, vp: *mut RawVal
     })
 }
 
+/// `abstractModuleSource()`: the intrinsic constructor of that name.
+unsafe extern "C" fn abstract_module_source(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |_, call| {
+        // SAFETY: the context is in one of the agent's realms; the object is rooted.
+        unsafe {
+            rooted!(in(raw) let mut constructor = ptr::null_mut::<JSObject>());
+            let key = ja::JSProtoKey::JSProto_AbstractModuleSource;
+            done(ja::JS_GetClassObject(raw, key, constructor.handle_mut().into()))?;
+            call.give(ObjectValue(constructor.get()));
+        }
+        Ok(())
+    })
+}
+
+/// A module with a source: an empty WebAssembly module. Nothing in agents that run no test.
+pub(super) fn module_source(cx: &mut JSContext, realm: &Realm) -> Option<Result<*mut JSObject, AgentError>> {
+    /// The magic word and the version: a module without sections.
+    static EMPTY: [u8; 8] = *b"\0asm\x01\0\0\0";
+    /// `mozilla::Vector<uint8_t>`: begin, length, capacity; where the engine checks itself, what is reserved, and whether it
+    /// is in use.
+    #[repr(C)]
+    struct Bytes(*const u8, usize, usize, usize, usize);
+    here()?;
+    let path = PathBuf::from(MODULE_SOURCE);
+    if let Some(known) = loader::known(cx, realm, &path) {
+        return Some(Ok(known));
+    }
+    let options = CompileOptionsWrapper::new(cx, c"<module source>".to_owned(), 1);
+    let mut bytes = Bytes(EMPTY.as_ptr(), EMPTY.len(), EMPTY.len(), EMPTY.len(), 0);
+    // SAFETY: the context is in one of the agent's realms; the engine reads the bytes before it returns, and neither
+    // grows nor frees the vector, whose layout is that above.
+    let module = unsafe { ja::CompileWasmModuleAsSource(cx.raw_cx(), options.ptr, (&raw mut bytes).cast()) };
+    Some(synthetic::keep(realm, path, module))
+}
+
 /// `start(script)`: starts an agent, and waits until its script is about to run.
 unsafe extern "C" fn start(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
@@ -705,12 +741,7 @@ unsafe extern "C" fn start(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     })
 }
 
-fn launch_started(
-    realm: &Realm,
-    course: &Arc<Course>,
-    mailbox: Arc<Mailbox>,
-    text: String,
-) -> Result<(), AgentError> {
+fn launch_started(realm: &Realm, course: &Arc<Course>, mailbox: Arc<Mailbox>, text: String) -> Result<(), AgentError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let inbox = Arc::new(Inbox::new());
@@ -748,8 +779,12 @@ fn launch_started(
     };
     let (parent, course) = (realm.inbox.clone(), course.clone());
     let thread = launch(life, move |exit| {
-        if let Exit::Failed(error) = &exit {
-            lock(&course.complaints).push(error.to_string());
+        match &exit {
+            Exit::Failed(AgentError::Threw { name, message, .. }) => {
+                lock(&course.complaints).push(format!("{name}: {message}"));
+            }
+            Exit::Failed(error) => lock(&course.complaints).push(error.to_string()),
+            _ => {}
         }
         let unread = mailbox.change(|mail| {
             mail.closed = true;

@@ -4,10 +4,12 @@
 //! A stop ends the loop wherever it is; so do `close()` and a main module that fails.
 //!
 //! # Rules
-//! - Teardown: take nothing any more; stop and join workers; give the engine its dispatches back and cancel what it still
-//!   does; drop what is traced; then the runtime goes, and only then the end is told.
+//! - Teardown: take nothing any more; stop and join workers; cancel what the engine still does and give it its dispatches
+//!   back, those included that come until it has no task left; drop what is traced; then the runtime goes, and only then the
+//!   end is told.
 
 use std::ffi::c_void;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -581,12 +583,15 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
     // SAFETY: as the caller answers; each dispatch is run once.
     unsafe {
         let raw = cx.raw_cx();
-        for task in tasks {
-            if let Task::Engine(dispatch) = task {
-                run_dispatch(raw, dispatch, ja::Dispatchable_MaybeShuttingDown::ShuttingDown);
-            }
-        }
+        // First, so that what waits with a time limit dispatches nothing when it is given back.
         ja::CancelAsyncTasks(raw);
+        let given_back = tasks.into_iter().filter_map(|task| match task {
+            Task::Engine(dispatch) => Some(dispatch),
+            _ => None,
+        });
+        for dispatch in given_back.chain(iter::from_fn(|| realm.inbox.late_dispatch())) {
+            run_dispatch(raw, dispatch, ja::Dispatchable_MaybeShuttingDown::ShuttingDown);
+        }
         ja::ShutdownAsyncTasks(raw);
         crate::agent::discard_tasks(cx);
     }
@@ -633,12 +638,12 @@ unsafe fn take_dispatch(slot: *mut usize, taken: bool) -> bool {
 
 unsafe extern "C" fn task_started(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.hold();
+    unsafe { &*inbox.cast::<Inbox>() }.engine_began();
 }
 
 unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.release();
+    unsafe { &*inbox.cast::<Inbox>() }.engine_ended();
 }
 
 /// The engine's question whether to go on.

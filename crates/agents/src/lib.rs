@@ -247,6 +247,8 @@ pub use console::Level;
 pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
+#[cfg(feature = "test262")]
+pub use spawned::test262;
 pub use spawned::{
     AgentHandle, AgentOptions, Allowed, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, ExitHook,
     Expected, ImportMap, ImportMapError, Join, LoadError, LoadedModule, LockError, Message, ModuleFormat, ModuleLoader,

@@ -157,6 +157,11 @@ fn unreadable(path: &Path, reason: String) -> AgentError {
 }
 
 fn read(path: &Path) -> Result<Source, AgentError> {
+    prepare(path, read_text(path)?)
+}
+
+/// Reads a file as it is.
+pub(crate) fn read_text(path: &Path) -> Result<String, AgentError> {
     let unreadable = |reason: String| unreadable(path, reason);
     let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
     if !size.is_file() {
@@ -169,9 +174,8 @@ fn read(path: &Path) -> Result<Source, AgentError> {
         ErrorKind::NotFound => AgentError::Missing { path: path.to_owned() },
         _ => unreadable(error.to_string()),
     })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
-    prepare(path, text)
+    String::from_utf8(bytes)
+        .map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
 }
 
 fn too_long(bytes: u64) -> String {

@@ -46,6 +46,9 @@ mod realm;
 mod reply;
 mod scripts;
 mod shared;
+mod synthetic;
+#[cfg(feature = "test262")]
+pub mod test262;
 mod turns;
 mod url;
 pub(crate) mod value;
@@ -420,6 +423,7 @@ impl Cluster {
             inbox: inbox.clone(),
             control: control.clone(),
             port: theirs,
+            program: None,
         };
         let thread = launch(life, |exit| answer.send(exit))?;
         Ok(AgentHandle {

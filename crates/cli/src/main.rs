@@ -16,6 +16,7 @@ mod doctor;
 mod gantt;
 mod layout;
 mod run;
+mod test262;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ enum Command {
     Run(run::Run),
     Gantt(gantt::Gantt),
     Stats(gantt::StatsOf),
+    Test262(test262::Test262),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Gantt(gantt) => gantt.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Test262(test262) => test262.run(),
     }
 }
 

@@ -4,10 +4,12 @@
 //! A stop ends the loop wherever it is; so do `close()` and a main module that fails.
 //!
 //! # Rules
-//! - Teardown: take nothing any more; stop and join workers; give the engine its dispatches back and cancel what it still
-//!   does; drop what is traced; then the runtime goes, and only then the end is told.
+//! - Teardown: take nothing any more; stop and join workers; cancel what the engine still does and give it its dispatches
+//!   back, those included that come until it has no task left; drop what is traced; then the runtime goes, and only then the
+//!   end is told.
 
 use std::ffi::c_void;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -146,7 +148,12 @@ pub(crate) struct Life {
     /// The agent's end of the channel to whoever spawned it.
     pub(crate) port: End,
     pub(crate) seat: Seat,
+    /// What begins instead of the web's realm and the main module.
+    pub(crate) program: Option<Program>,
 }
+
+/// Makes a realm that has just its global what it is to be, and begins what runs there.
+pub(crate) type Program = Box<dyn FnOnce(&mut JSContext, &Realm) -> Result<(), AgentError> + Send>;
 
 /// Starts an agent, on a thread that waits for one if there is. `ended` runs there, last.
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
@@ -161,7 +168,10 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
         ended(exit);
         drop(seated);
     };
-    match shared.pool.take(Box::new(Order { life, ended: Box::new(ended) })) {
+    let order = Box::new(Order { life, ended: Box::new(ended) });
+    // Spares are agents of the web.
+    let taken = if order.life.program.is_none() { shared.pool.take(order) } else { Err(order) };
+    match taken {
         Ok(thread) => Ok(thread),
         Err(order) => {
             let Order { life, ended } = *order;
@@ -190,6 +200,7 @@ pub(crate) fn spare(
         inbox,
         port: End::pair(options.ports).0,
         seat: Seat::default(),
+        program: None,
         options,
     };
     thread("", life.options.stack_bytes, move || {
@@ -232,7 +243,7 @@ fn rename(name: &str) {
 
 /// Lives an agent's life. A spare first waits for it, and says whom to tell of its end.
 fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
+    let Life { shared, library, options, hooks, inbox, control, port, seat, program } = life;
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
         Err(error) => {
@@ -251,6 +262,9 @@ fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
         let cx = &mut cx;
         let raw = cx.raw_cx();
         set_callbacks(raw);
+        if program.is_some() {
+            realm.keep_bare();
+        }
         match realm.make_global(raw) {
             Err(error) => {
                 drop(realm.inbox.close());
@@ -279,7 +293,7 @@ fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
                     Ok(()) if realm.meter.start(raw) => {
                         let _guarded = Guarded::by(&realm.meter);
                         bind(raw, &realm);
-                        work(cx, &realm)
+                        work(cx, &realm, program)
                     }
                     Ok(()) => {
                         drop(realm.inbox.close());
@@ -327,6 +341,7 @@ unsafe fn set_callbacks(raw: *mut RawJSContext) {
         (*ja::ContextOptionsRef(raw)).set_wasmBaseline_(true);
         ja::JS_AddInterruptCallback(raw, Some(interrupted));
         ja::SetPromiseRejectionTrackerCallback(raw, Some(rejected), ptr::null_mut());
+        ja::SetHostCleanupFinalizationRegistryCallback(raw, Some(has_cleanup), ptr::null_mut());
         let runtime = ja::JS_GetRuntime(raw);
         ja::SetModuleLoadHook(runtime, Some(loader::load_hook));
         ja::SetModuleMetadataHook(runtime, Some(loader::meta_hook));
@@ -363,44 +378,22 @@ unsafe fn bind(raw: *mut RawJSContext, realm: &Realm) {
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm.
-unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
+unsafe fn work(cx: &mut JSContext, realm: &Realm, program: Option<Program>) -> Exit {
     let terminated = || realm.ended();
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
             return terminated();
         }
-        if realm.inbox.takes_turns()
-            && let Err(failed) = realm.run_part(cx, DETERMINISTIC)
-        {
-            return realm.failure(cx, failed).map_or_else(terminated, |thrown| Exit::Failed(thrown.into()));
-        }
-        // Node's globals are its own, and other than the web's of the same names.
-        if realm.options.node.is_some()
-            && let Err(error) = node::boot(cx, realm)
-        {
+        let begun = match program {
+            Some(program) => program(cx, realm),
+            None => begin(cx, realm),
+        };
+        if let Err(error) = begun {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
-        if let Some(hook) = &realm.options.on_start
-            && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
-        {
-            return Exit::Failed(AgentError::Engine("its hook on_start panicked".into()));
-        }
-        rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
-        if let Err(error) = loader::begin(cx, realm, &mut promise) {
-            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
-        }
-        if realm.is_stopped() {
-            // The engine takes a stop in a module's own code for a rejection.
-            return terminated();
-        }
-        rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
-        if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
-            is_running(realm);
-        } else if !realm.run_tool(cx, Tool::Started, &[promise.get()]) {
-            return terminated();
-        }
-        if !node::begun(cx, realm) || !checkpoint(cx, realm) {
+        // The engine takes a stop in a module's own code for a rejection.
+        if realm.is_stopped() || !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
@@ -422,6 +415,39 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
             }
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
+    }
+}
+
+/// Makes the web's realm and begins to evaluate the main module.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn begin(cx: &mut JSContext, realm: &Realm) -> Result<(), AgentError> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        if realm.inbox.takes_turns()
+            && let Err(failed) = realm.run_part(cx, DETERMINISTIC)
+        {
+            return Err(realm.failed(cx, failed));
+        }
+        // Node's globals are its own, and other than the web's of the same names.
+        if realm.options.node.is_some() {
+            node::boot(cx, realm)?;
+        }
+        if let Some(hook) = &realm.options.on_start
+            && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
+        {
+            return Err(AgentError::Engine("its hook on_start panicked".into()));
+        }
+        rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
+        loader::begin(cx, realm, &mut promise)?;
+        rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
+        if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
+            is_running(realm);
+            return Ok(());
+        }
+        let goes_on = realm.is_stopped() || realm.run_tool(cx, Tool::Started, &[promise.get()]);
+        if goes_on { Ok(()) } else { Err(AgentError::Terminated(realm.why())) }
     }
 }
 
@@ -498,6 +524,35 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
         Task::Broadcast(delivery) => unsafe { broadcast::deliver(cx, realm, delivery) },
         // SAFETY: as the caller answers.
         Task::Worker(id, event) => unsafe { worker_said(cx, realm, id, event) },
+        // SAFETY: as the caller answers.
+        Task::Cleanup => unsafe { clean_up(cx, realm) },
+    }
+}
+
+/// Runs what a `FinalizationRegistry` has to clean up; `false` if the agent was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn clean_up(cx: &mut JSContext, realm: &Realm) -> bool {
+    let first = realm.cleanups.borrow_mut().pop_front();
+    let Some(first) = first else { return true };
+    // SAFETY: as the caller answers; the function is rooted before anything can collect, and called in its own realm.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let function = ObjectValue(first.get()));
+        drop(first);
+        let _realm = ja::JSAutoRealm::new(raw, function.to_object());
+        rooted!(in(raw) let mut nothing = UndefinedValue());
+        match realm.call(cx, &function, &[], &mut nothing) {
+            Ok(()) => true,
+            Err(failed) => match realm.failure(cx, failed) {
+                Some(thrown) => {
+                    realm.uncaught(thrown);
+                    true
+                }
+                None => false,
+            },
+        }
     }
 }
 
@@ -780,12 +835,18 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
         control: control.clone(),
         port: theirs,
         seat: Seat { thread: id, ..seat },
+        program: None,
     };
     let thread = launch(life, move |exit| drop(parent.push(Task::Worker(id, WorkerEvent::Exit(exit)))))?;
+    adopt(realm, id, control, thread);
+    Ok((id, ours))
+}
+
+/// Makes a thread that was launched a worker of this agent, which stops and joins it.
+pub(crate) fn adopt(realm: &Realm, id: u64, control: Arc<Control>, thread: JoinHandle<()>) {
     realm.control.adopt(&control);
     let worker = WorkerThread { control, thread, hold: Some(Hold::new(&realm.inbox)) };
     realm.workers.borrow_mut().insert(id, worker);
-    Ok((id, ours))
 }
 
 /// Tells the script what a worker said.
@@ -858,12 +919,15 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
     // SAFETY: as the caller answers; each dispatch is run once.
     unsafe {
         let raw = cx.raw_cx();
-        for task in tasks {
-            if let Task::Engine(dispatch) = task {
-                run_dispatch(raw, dispatch, ja::Dispatchable_MaybeShuttingDown::ShuttingDown);
-            }
-        }
+        // First, so that what waits with a time limit dispatches nothing when it is given back.
         ja::CancelAsyncTasks(raw);
+        let given_back = tasks.into_iter().filter_map(|task| match task {
+            Task::Engine(dispatch) => Some(dispatch),
+            _ => None,
+        });
+        for dispatch in given_back.chain(iter::from_fn(|| realm.inbox.late_dispatch())) {
+            run_dispatch(raw, dispatch, ja::Dispatchable_MaybeShuttingDown::ShuttingDown);
+        }
         ja::ShutdownAsyncTasks(raw);
         crate::agent::discard_tasks(cx);
     }
@@ -910,18 +974,28 @@ unsafe fn take_dispatch(slot: *mut usize, taken: bool) -> bool {
 
 unsafe extern "C" fn task_started(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.hold_for_engine();
+    unsafe { &*inbox.cast::<Inbox>() }.engine_began();
 }
 
 unsafe extern "C" fn task_ended(inbox: *mut c_void, _: *mut ja::Dispatchable) {
     // SAFETY: as in `dispatch`.
-    unsafe { &*inbox.cast::<Inbox>() }.release_for_engine();
+    unsafe { &*inbox.cast::<Inbox>() }.engine_ended();
 }
 
 /// The engine's question whether to go on.
 unsafe extern "C" fn interrupted(_: *mut RawJSContext) -> bool {
     // SAFETY: called by the engine on the agent's thread, where scripts run and it may collect.
     unsafe { Realm::here().is_none_or(|realm| realm.meter.decide() && !realm.is_stopped()) }
+}
+
+/// Keeps what a `FinalizationRegistry` has to clean up for a task of its own. Called by the collector, when it is done.
+unsafe extern "C" fn has_cleanup(function: *mut ja::JSFunction, _: *mut JSObject, _: *mut c_void) {
+    // SAFETY: called by the engine on the agent's thread.
+    let Some(realm) = (unsafe { Realm::here() }) else { return };
+    // SAFETY: the function is alive, and in the list, which is traced, before anything else is done.
+    let function = unsafe { ja::Heap::boxed(ja::JS_GetFunctionObject(function)) };
+    realm.cleanups.borrow_mut().push_back(function);
+    drop(realm.inbox.push(Task::Cleanup));
 }
 
 /// Keeps the promises that are rejected without a handler.

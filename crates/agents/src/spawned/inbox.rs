@@ -9,7 +9,8 @@
 //! # Rules
 //! - Any thread may push, hold and release; only the agent's thread takes.
 //! - An inbox closes once, either because it is idle (in the same step that found it so) or at teardown. Then it takes
-//!   nothing any more: a task that came too late is dropped by who pushed it, after the lock is released.
+//!   nothing any more but the engine's dispatches, which the teardown gives back: a task that came too late is dropped by who
+//!   pushed it, after the lock is released.
 //! - The lock is a leaf: nothing is called while it is held.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -39,6 +40,8 @@ pub(crate) enum Task {
     Woken(u32),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
+    /// A `FinalizationRegistry` has something to clean up.
+    Cleanup,
 }
 
 /// A `JS::Dispatchable` that we own, as a word.
@@ -77,7 +80,7 @@ struct State {
     /// Tasks ever pushed.
     sequence: u64,
     holds: usize,
-    /// Tasks that the engine has begun and not ended.
+    /// Those of them that are asynchronous tasks of the engine, on threads of its own.
     engine: usize,
     closed: bool,
 }
@@ -91,6 +94,7 @@ impl Task {
             Task::Engine(_) => "engine",
             Task::Call(_) => "call",
             Task::Broadcast(_) => "broadcast",
+            Task::Cleanup => "cleanup",
             Task::Woken(_) => "woken",
             Task::Worker(..) => "worker",
         }
@@ -152,10 +156,11 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a task that is runnable now; gives it back if the inbox is closed.
+    /// Adds a task that is runnable now; gives it back if the inbox is closed. The engine's dispatches are always taken: it
+    /// would destroy them under locks that their destruction takes.
     pub(crate) fn push(&self, task: Task) -> Result<(), Task> {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed && !matches!(task, Task::Engine(_)) {
             drop(state);
             return Err(task);
         }
@@ -210,7 +215,8 @@ impl Inbox {
         let mut state = self.lock();
         debug_assert!(state.holds > 0);
         state.holds = state.holds.saturating_sub(1);
-        let last = state.holds == 0;
+        // Without holds the loop may be idle; without tasks of the engine its teardown goes on.
+        let last = state.holds == 0 || (state.closed && state.engine == 0);
         drop(state);
         if last {
             self.wake.notify_one();
@@ -218,17 +224,34 @@ impl Inbox {
         }
     }
 
-    /// As [`hold`](Inbox::hold), while the engine does something on a thread of its own.
-    pub(crate) fn hold_for_engine(&self) {
+    /// The engine began an asynchronous task: a hold until [`engine_ended`](Inbox::engine_ended).
+    pub(crate) fn engine_began(&self) {
         let mut state = self.lock();
-        (state.holds, state.engine) = (state.holds + 1, state.engine + 1);
+        state.engine += 1;
+        state.holds += 1;
     }
 
-    pub(crate) fn release_for_engine(&self) {
+    pub(crate) fn engine_ended(&self) {
         let mut state = self.lock();
+        debug_assert!(state.engine > 0);
         state.engine = state.engine.saturating_sub(1);
         drop(state);
         self.release();
+    }
+
+    /// The next dispatch of the engine that came after the inbox was closed: waits for it while the engine has tasks.
+    pub(crate) fn late_dispatch(&self) -> Option<Dispatch> {
+        let mut state = self.lock();
+        loop {
+            // Nothing else is taken once it is closed.
+            if let Some((_, Task::Engine(dispatch))) = state.ready.pop_front() {
+                return Some(dispatch);
+            }
+            if state.engine == 0 {
+                return None;
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Makes the loop leave before its next task.

@@ -35,6 +35,7 @@ use super::host_modules::HostModules;
 use super::natives::{Native, native};
 use super::node;
 use super::realm::{Realm, Tool, throw_exception};
+use super::synthetic::text_module;
 use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
@@ -48,7 +49,7 @@ const EXTENSIONS: [&str; 4] = ["ts", "js", "mts", "mjs"];
 
 /// A compiled module.
 pub(crate) struct Module {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
     pub(crate) object: Box<Heap<*mut JSObject>>,
 }
 
@@ -187,6 +188,14 @@ impl Library {
         }
     }
 
+    /// The file that `specifier` names in `importer`, whatever it is; `Err` says why there is none.
+    pub(super) fn file(&self, importer: &Source, specifier: &str) -> Result<PathBuf, String> {
+        if !self.files {
+            return Err("a bundle imports no files".into());
+        }
+        source::resolve(&importer.path, specifier)
+    }
+
     fn bundled(&self, wanted: &Path) -> Option<Arc<Source>> {
         let with = |extension: &str| {
             let mut name = wanted.to_owned().into_os_string();
@@ -285,7 +294,14 @@ pub(crate) unsafe fn begin(
     // SAFETY: as the caller answers; everything that may move is rooted.
     unsafe {
         let raw = cx.raw_cx();
-        rooted!(in(raw) let module = find_or_compile(cx, realm, &main)?);
+        rooted!(in(raw) let mut module = ptr::null_mut::<JSObject>());
+        match find_or_compile(cx, realm, &main) {
+            Ok(found) => module.set(found),
+            Err(error) => {
+                ja::JS_ClearPendingException(raw);
+                return Err(error);
+            }
+        }
         rooted!(in(raw) let mut loading = ptr::null_mut::<JSObject>());
         let failed = |cx: &mut JSContext| realm.failure.take().unwrap_or_else(|| failure(cx, realm));
         if !ja::LoadRequestedModules1(
@@ -307,7 +323,9 @@ pub(crate) unsafe fn begin(
             });
         }
         if !ja::ModuleLink(raw, module.handle().into()) {
-            return Err(syntax_error(cx, realm, &main.path));
+            let error = syntax_error(cx, realm, &main.path);
+            ja::JS_ClearPendingException(raw);
+            return Err(error);
         }
         realm.namespace.set(ja::GetModuleNamespace(raw, module.handle().into()));
         if !ja::ModuleEvaluate(raw, module.handle().into(), promise.handle_mut().into()) {
@@ -324,10 +342,25 @@ fn failure(cx: &mut JSContext, realm: &Realm) -> AgentError {
     }
 }
 
-/// The module of a source; not rooted.
-fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> Result<*mut JSObject, AgentError> {
-    if let Some(known) = realm.modules.borrow().iter().find(|module| module.source.path == source.path) {
-        return Ok(known.object.get());
+/// The current realm's module of this name, if it has one; not rooted.
+pub(super) fn known(cx: &mut JSContext, realm: &Realm, path: &Path) -> Option<*mut JSObject> {
+    // SAFETY: the context is in a realm; globals are compared, and nothing collects meanwhile.
+    unsafe {
+        let global = ja::CurrentGlobalOrNull(cx.raw_cx());
+        let modules = realm.modules.borrow();
+        let mut objects = modules.iter().filter(|module| module.source.path == path).map(|module| module.object.get());
+        objects.find(|object| ja::GetNonCCWObjectGlobal(*object) == global)
+    }
+}
+
+/// The current realm's module of a source; not rooted. What cannot be compiled leaves its exception pending.
+pub(super) fn find_or_compile(
+    cx: &mut JSContext,
+    realm: &Realm,
+    source: &Arc<Source>,
+) -> Result<*mut JSObject, AgentError> {
+    if let Some(known) = known(cx, realm, &source.path) {
+        return Ok(known);
     }
     let stands_for = source.kind == Kind::Common;
     let name = if stands_for { c"peristyle:common".to_owned() } else { source.name.clone() };
@@ -355,7 +388,7 @@ fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> R
     Ok(module)
 }
 
-/// The pending exception of a failed compilation or link.
+/// The exception of a failed compilation or link, which stays pending.
 fn syntax_error(cx: &mut JSContext, realm: &Realm, path: &Path) -> AgentError {
     // SAFETY: the context is alive and in the agent's realm.
     unsafe {
@@ -363,12 +396,17 @@ fn syntax_error(cx: &mut JSContext, realm: &Realm, path: &Path) -> AgentError {
             return AgentError::Terminated(realm.why());
         }
         rooted!(in(cx.raw_cx()) let mut value = UndefinedValue());
+        rooted!(in(cx.raw_cx()) let mut pending = UndefinedValue());
+        let is_known = ja::JS_GetPendingException(cx.raw_cx(), pending.handle_mut().into());
+        // Takes the exception away.
         let (path, line, column, message) = match error_info_from_exception_stack(cx, value.handle_mut()) {
             Some(info) if info.filename.is_empty() => (path.to_owned(), info.line, info.col, info.message),
             Some(info) => (info.filename.into(), info.line, info.col, info.message),
             None => (path.to_owned(), 1, 1, "cannot be compiled".into()),
         };
-        ja::JS_ClearPendingException(cx.raw_cx());
+        if is_known {
+            ja::JS_SetPendingException(cx.raw_cx(), pending.handle().into(), ja::ExceptionStackBehavior::Capture);
+        }
         AgentError::Syntax { path, line, column, message }
     }
 }
@@ -401,7 +439,9 @@ pub(crate) unsafe extern "C" fn load_hook(
             match import(cx, realm, referrer, request, (line, { column._base })) {
                 Ok(module) => {
                     rooted!(in(raw) let module = module);
-                    if dynamic && !load_graph(cx, &realm.unhandled, module.handle().into()) {
+                    // What is not to be evaluated needs no imports.
+                    let in_full = dynamic && !ja::ModuleRequestIsSourcePhase(raw, request);
+                    if in_full && !load_graph(cx, &realm.unhandled, module.handle().into()) {
                         // Its parts were loaded for this import, which tells of it.
                         drop(realm.failure.take());
                         return ja::FinishLoadingImportedModuleFailedWithPendingException(raw, payload);
@@ -410,8 +450,11 @@ pub(crate) unsafe extern "C" fn load_hook(
                 }
                 Err(AgentError::Terminated(_)) => false,
                 Err(error) => {
-                    let name = if matches!(error, AgentError::Syntax { .. }) { "SyntaxError" } else { "TypeError" };
-                    throw_exception(cx, realm, name, &error.to_string());
+                    // A module that cannot be compiled threw what the standard says.
+                    if !ja::JS_IsExceptionPending(raw) {
+                        let name = if matches!(error, AgentError::Syntax { .. }) { "SyntaxError" } else { "TypeError" };
+                        throw_exception(cx, realm, name, &error.to_string());
+                    }
                     // Whoever imports dynamically is told by its promise.
                     if !dynamic {
                         realm.failure.borrow_mut().get_or_insert(error);
@@ -454,9 +497,18 @@ unsafe fn import(
         specifier: specifier.chars().take(256).collect(),
         reason,
     };
+    #[cfg(feature = "test262")]
+    if specifier == super::test262::MODULE_SOURCE
+        && let Some(module) = super::test262::module_source(cx, realm)
+    {
+        return module;
+    }
+    if kind == ModuleType::Text {
+        return text_module(cx, realm, &importer, &specifier).map_err(refuse)?;
+    }
     let in_bundle = || realm.library.bundled(&normal(Path::new(&specifier))).is_some();
     let source = match node::builtin(&specifier).filter(|_| specifier.starts_with("node:") || !in_bundle()) {
-        Some(name) => match known(realm, &format!("node:{name}")) {
+        Some(name) => match known_source(realm, &format!("node:{name}")) {
             Some(source) => source,
             None => {
                 node::module(cx, realm, name).and_then(|source| source.ok_or_else(|| refuse(node::unknown(name))))?
@@ -468,7 +520,7 @@ unsafe fn import(
         (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script | Kind::Common | Kind::Builtin) => {}
         (ModuleType::JavaScript, _) => return Err(refuse("JSON is imported with { type: \"json\" }".into())),
         (ModuleType::JSON, _) => return Err(refuse("the file is not JSON".into())),
-        _ => return Err(refuse("only JavaScript, TypeScript and JSON are imported".into())),
+        _ => return Err(refuse("only JavaScript, TypeScript, JSON and texts are imported".into())),
     }
     if realm.import_depth.get() > IMPORT_DEPTH_MAX {
         return Err(refuse(format!("imports nest more than {IMPORT_DEPTH_MAX} deep")));
@@ -477,7 +529,7 @@ unsafe fn import(
 }
 
 /// What a module of this name was made of, if the realm has it.
-fn known(realm: &Realm, path: &str) -> Option<Arc<Source>> {
+fn known_source(realm: &Realm, path: &str) -> Option<Arc<Source>> {
     let modules = realm.modules.borrow();
     modules.iter().find(|module| module.source.path == Path::new(path)).map(|module| module.source.clone())
 }

@@ -56,18 +56,48 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"locks", super::locks::locks, 0),
         (c"seed", seed, 0),
     ];
-    // SAFETY: as the caller answers; natives are static functions that never unwind.
+    // SAFETY: as the caller answers.
     unsafe {
-        out.set(ja::JS_NewPlainObject(raw));
-        done(!out.is_null())?;
-        let others =
-            [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES];
-        for (name, native, arguments) in NATIVES.iter().chain(others.into_iter().flatten()).copied() {
-            let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
-            done(!function.is_null())?;
+        define(raw, &NATIVES, out)?;
+        for others in [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES] {
+            add(raw, others, out)?;
         }
         super::node::define(raw, out)
     }
+}
+
+/// An object with some natives: name, function, number of arguments.
+///
+/// # Safety
+/// `raw` is this thread's context, in a realm.
+pub(super) unsafe fn define(
+    raw: *mut RawJSContext,
+    natives: &[(&CStr, Native, u32)],
+    out: &mut RootedGuard<'_, *mut JSObject>,
+) -> Converted<()> {
+    // SAFETY: as the caller answers.
+    unsafe {
+        out.set(ja::JS_NewPlainObject(raw));
+        done(!out.is_null())?;
+        add(raw, natives, out)
+    }
+}
+
+/// # Safety
+/// As for [`define`].
+unsafe fn add(
+    raw: *mut RawJSContext,
+    natives: &[(&CStr, Native, u32)],
+    to: &RootedGuard<'_, *mut JSObject>,
+) -> Converted<()> {
+    for (name, native, arguments) in natives {
+        // SAFETY: as the caller answers; natives are static functions that never unwind.
+        let function = unsafe {
+            ja::JS_DefineFunction(raw, to.handle().into(), name.as_ptr(), Some(*native), *arguments, 0)
+        };
+        done(!function.is_null())?;
+    }
+    Ok(())
 }
 
 /// A native's call.
@@ -194,7 +224,7 @@ unsafe extern "C" fn seed(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
 }
 
 /// `setTimer(id, milliseconds)`
-unsafe extern "C" fn set_timer(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+pub(super) unsafe extern "C" fn set_timer(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
         let (id, delay) = (call.number(0) as u32, call.number(1));
         // A cast saturates, and takes what is no number for 0.

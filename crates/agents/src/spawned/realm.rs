@@ -80,6 +80,8 @@ pub(crate) struct Realm {
     /// Promises rejected without a handler in this task.
     #[expect(clippy::vec_box, reason = "the collector's barriers know a heap pointer by its address")]
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
+    /// Functions that clean up for `FinalizationRegistry`s, one for each task.
+    pub(crate) cleanups: RefCell<VecDeque<Box<Heap<*mut JSObject>>>>,
     pub(crate) timers: RefCell<HashMap<u32, Due>>,
     /// Calls that wait for an answer, by number.
     pub(crate) asked: RefCell<HashMap<u32, Asked>>,
@@ -146,6 +148,9 @@ unsafe impl Trace for Realm {
             for promise in &*self.unhandled.borrow() {
                 promise.trace(tracer);
             }
+            for function in &*self.cleanups.borrow() {
+                function.trace(tracer);
+            }
         }
     }
 }
@@ -194,6 +199,7 @@ impl Realm {
             modules: RefCell::default(),
             ports: RefCell::default(),
             unhandled: RefCell::default(),
+            cleanups: RefCell::default(),
             timers: RefCell::default(),
             asked: RefCell::default(),
             asked_before: Cell::new(0),
@@ -304,7 +310,7 @@ impl Realm {
     /// # Safety
     /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
     pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
-        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
+        let Life { shared, library, options, hooks, inbox, control, port, seat, program: _ } = life;
         self.node.seat = seat;
         (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
         (self.inbox, self.control) = (inbox, control);
@@ -325,6 +331,27 @@ impl Realm {
     pub(crate) unsafe fn inspector(&self, cx: &mut JSContext, out: &mut RootedGuard<'_, JSVal>) -> Converted<()> {
         // SAFETY: as the caller answers.
         unsafe { self.shared.parent.scripts.run(cx, INSPECT, out) }
+    }
+
+    /// Sets the tools of a realm that is not the web's: those that are named, and the same function for all others.
+    #[cfg(feature = "test262")]
+    pub(crate) fn set_tools(&self, named: &[(Tool, JSVal)], other: JSVal) {
+        for tool in &self.tools {
+            tool.set(other);
+        }
+        for (tool, function) in named {
+            self.tools[*tool as usize].set(*function);
+        }
+    }
+
+    /// Leaves the realm without what our scripts define: none of them is run any more.
+    pub(crate) fn keep_bare(&self) {
+        self.ran.set(u64::MAX);
+    }
+
+    /// Whether none of our scripts is run here.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.ran.get() == u64::MAX
     }
 
     pub(crate) fn global(&self) -> *mut JSObject {

@@ -1,0 +1,1 @@
+var twice = (value) => [value, value];

@@ -1,0 +1,2 @@
+import source shared from "<module source>";
+export { shared };

@@ -1,0 +1,2 @@
+export * from "./a-source_FIXTURE.js";
+export * from "./b-source_FIXTURE.js";

@@ -1,0 +1,6 @@
+/*---
+description: Includes what throws.
+flags: [onlyStrict]
+includes: [broken.js]
+---*/
+1;

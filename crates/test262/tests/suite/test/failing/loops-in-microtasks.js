@@ -1,0 +1,5 @@
+/*---
+description: Loops in microtasks.
+flags: [async, onlyStrict]
+---*/
+(async () => { for (;;) await 1; })();

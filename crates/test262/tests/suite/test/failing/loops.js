@@ -1,0 +1,5 @@
+/*---
+description: Loops.
+flags: [onlyStrict]
+---*/
+for (;;) try { for (;;); } finally { continue; }

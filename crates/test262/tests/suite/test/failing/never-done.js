@@ -1,0 +1,5 @@
+/*---
+description: Never says that it is done.
+flags: [async, onlyStrict]
+---*/
+setTimeout(() => {}, 1);

@@ -1,0 +1,5 @@
+/*---
+description: Is never evaluated.
+flags: [module]
+---*/
+await new Promise(() => {});

@@ -1,0 +1,5 @@
+/*---
+description: Says that it failed.
+flags: [async, onlyStrict]
+---*/
+Promise.reject(new Error("by itself")).catch($DONE);

@@ -1,0 +1,5 @@
+/*---
+description: Throws what is no error.
+flags: [onlyStrict]
+---*/
+throw null;

@@ -1,0 +1,8 @@
+/*---
+description: Throws nothing.
+flags: [onlyStrict]
+negative:
+  phase: runtime
+  type: TypeError
+---*/
+1;

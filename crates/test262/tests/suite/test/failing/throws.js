@@ -1,0 +1,5 @@
+/*---
+description: Throws.
+flags: [onlyStrict]
+---*/
+assert.same(1, 2, "a number");

@@ -1,0 +1,5 @@
+/*---
+description: Needs what the engine lacks.
+features: [ShadowRealm]
+---*/
+new ShadowRealm().evaluate("1");

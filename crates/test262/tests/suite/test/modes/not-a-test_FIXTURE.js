@@ -1,0 +1,4 @@
+/*---
+description: Is no test.
+---*/
+throw "no test";

@@ -1,0 +1,1 @@
+export { own as again } from "./imports.js";

@@ -159,6 +159,6 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortLimits, PostError,
-    Receive, ReceiveError, Thrown, ValueError,
+    AgentHandle, AgentOptions, Call, CallError, Code, ErrorHook, Exit, Join, Message, Port, PortEvent, PortLimits,
+    PostError, Receive, ReceiveError, Thrown, ValueError,
 };

@@ -50,7 +50,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::message::Message;
-pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
+pub use self::port::{Port, PortEvent, PortLimits, PostError, Receive, ReceiveError};
 pub use self::value::ValueError;
 
 use self::control::Control;
@@ -124,6 +124,8 @@ pub struct AgentOptions {
     pub may_block: bool,
     /// Whether it has `SharedArrayBuffer`, and can exchange shared memory. True unless told.
     pub shared_memory: bool,
+    /// Modules in memory that all its modules can import by name, and its workers' too. None unless told.
+    pub modules: Arc<BTreeMap<String, String>>,
     /// Limits of its ports.
     pub ports: PortLimits,
     /// Told of errors that nothing handled, from the start; see [`AgentHandle::on_error`].
@@ -138,6 +140,7 @@ impl Default for AgentOptions {
             stack_bytes: 8 << 20,
             may_block: true,
             shared_memory: true,
+            modules: Arc::default(),
             ports: PortLimits::default(),
             on_error: None,
         }
@@ -280,7 +283,9 @@ impl Cluster {
     /// [`AgentError::Engine`] if there is no thread.
     pub fn spawn(&self, code: Code, options: AgentOptions) -> Result<AgentHandle, AgentError> {
         let shared = self.0.shared.clone();
-        let library = Arc::new(Library::new(&shared, code)?);
+        let mut library = Library::new(&shared, code)?;
+        library.add(&options.modules)?;
+        let library = Arc::new(library);
         let (ours, theirs) = End::pair(options.ports);
         let inbox = Arc::new(Inbox::new());
         let control = Arc::new(Control::new(inbox.clone()));

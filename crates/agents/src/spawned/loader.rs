@@ -11,7 +11,7 @@
 //!   not be: a main module that awaits at its top level goes on in later tasks.
 //! - What went wrong is kept beside the JavaScript exception, typed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -81,6 +81,17 @@ impl Library {
         }
     }
 
+    /// Adds modules that all others may import by their names.
+    pub(crate) fn add(&mut self, modules: &BTreeMap<String, String>) -> Result<(), AgentError> {
+        for (name, text) in modules {
+            let path = normal(Path::new(name));
+            if !self.modules.contains_key(&path) {
+                self.modules.insert(path.clone(), Arc::new(source::prepare(&path, text.clone())?));
+            }
+        }
+        Ok(())
+    }
+
     /// A library with the same modules and another main one, named as an import of the main module would name it.
     pub(crate) fn entered_at(&self, shared: &Shared, specifier: &str) -> Result<Library, String> {
         let main = self.resolve(shared, &self.main, specifier)?.map_err(|error| error.to_string())?;
@@ -126,7 +137,10 @@ impl Library {
             name.push(extension);
             self.modules.get(Path::new(&name))
         };
-        self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).cloned()
+        // TypeScript names what it will be compiled to.
+        let typed =
+            || self.modules.get(&wanted.with_extension("ts")).filter(|_| wanted.extension() == Some("js".as_ref()));
+        self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).or_else(typed).cloned()
     }
 }
 

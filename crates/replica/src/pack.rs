@@ -144,17 +144,41 @@ fn put_all<W: Word>(out: &mut Vec<u8>, values: &[W], width: u32, code: impl Fn(&
         32 => out.extend(values.iter().flat_map(|value| (code(value) as u32).to_le_bytes())),
         64 => out.extend(values.iter().flat_map(|value| code(value).to_le_bytes())),
         _ => {
-            let mut bits = BitWriter::new(out);
             if width < 32 {
-                values.iter().for_each(|value| bits.put(code(value), width));
-            } else {
-                for code in values.iter().map(code) {
-                    bits.put(code & u64::from(u32::MAX), 32);
-                    bits.put(code >> 32, width - 32);
-                }
+                return put_narrow(out, values, width, code);
+            }
+            let mut bits = BitWriter::new(out);
+            for code in values.iter().map(code) {
+                bits.put(code & u64::from(u32::MAX), 32);
+                bits.put(code >> 32, width - 32);
             }
             bits.finish();
         }
+    }
+}
+
+/// Codes of less than 32 bits, as [`BitWriter`] writes them: 32 of them are whole words, which go out at once.
+#[inline(always)]
+fn put_narrow<W: Word>(out: &mut Vec<u8>, values: &[W], width: u32, code: impl Fn(&W) -> u64) {
+    const GROUP: usize = 32;
+    let mut bytes = [0_u8; GROUP * 4];
+    out.reserve((values.len() * width as usize).div_ceil(8));
+    for group in values.chunks(GROUP) {
+        let (mut word, mut used, mut at) = (0_u64, 0, 0);
+        for value in group {
+            word |= code(value) << used;
+            used += width;
+            if used >= 32 {
+                bytes[at..at + 4].copy_from_slice(&(word as u32).to_le_bytes());
+                at += 4;
+                word >>= 32;
+                used -= 32;
+            }
+        }
+        // Only the last group leaves bits over.
+        let rest = (used as usize).div_ceil(8);
+        bytes[at..at + rest].copy_from_slice(&word.to_le_bytes()[..rest]);
+        out.extend_from_slice(&bytes[..at + rest]);
     }
 }
 

@@ -33,6 +33,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Modules may also live elsewhere, as in a JavaScript agent (`peristyle-runtime`): whoever keeps them makes the texts of
+//! their states, changes and results, and a host passes them on unread ([`Host::attach`]).
+//!
 //! The examples `mirror_counter_host` and `mirror_counter_client` are the same over TCP, a page each. Collections that
 //! are large go into [`StateList`] and [`StateMap`], whose changes cost what changed.
 //!

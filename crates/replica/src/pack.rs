@@ -84,6 +84,9 @@ const RANGE: u8 = 0;
 const BITS: u8 = 1;
 const RUNS: u8 = 2;
 
+/// How many neighbours are compared before a look at the sum.
+const RUNS_BLOCK: usize = 256;
+
 const fn width_of(value: u64) -> u32 {
     64 - value.leading_zeros()
 }
@@ -105,10 +108,11 @@ pub(crate) fn encode<W: Word>(out: &mut Vec<u8>, values: &[W], bits: bool) {
     let width = width_of(most.wrapping_sub(least) as u64);
     let runs_max = values.len() * width as usize / 24;
     if runs_max > 0 {
-        // Looked for only as long as runs would be shorter.
+        // Looked for only as long as runs would be shorter; by blocks without an end in between, which become vectors.
         let mut runs = 1;
-        let is_shorter = values.windows(2).all(|pair| {
-            runs += usize::from(pair[0] != pair[1]);
+        let pairs = values.chunks(RUNS_BLOCK).zip(values[1..].chunks(RUNS_BLOCK));
+        let is_shorter = pairs.into_iter().all(|(left, right)| {
+            runs += left.iter().zip(right).map(|(a, b)| u32::from(a != b)).sum::<u32>() as usize;
             runs < runs_max
         });
         if is_shorter {

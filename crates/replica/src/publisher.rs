@@ -233,8 +233,27 @@ impl Publisher {
 
     /// What a client is to be sent next; none if it has everything, or is not known.
     pub fn take(&mut self, client: ClientId) -> Option<Bytes> {
-        let (first, end) = (self.first, self.first + self.log.len() as u64);
         let at = self.clients.binary_search_by_key(&client, |known| known.id).ok()?;
+        self.next(at)
+    }
+
+    /// Hands out what clients are to be sent, client after client: to each one message after the other, until it has
+    /// everything or `send` says that it takes no more now. Costs less than [`take`](Publisher::take) for each.
+    ///
+    /// A message that was handed out counts as sent, also if `send` wants no more after it.
+    pub fn drain(&mut self, mut send: impl FnMut(ClientId, Bytes) -> bool) {
+        for at in 0..self.clients.len() {
+            let id = self.clients[at].id;
+            while let Some(bytes) = self.next(at)
+                && send(id, bytes)
+            {}
+        }
+    }
+
+    /// What the client at a place in the list is to be sent next.
+    #[inline]
+    fn next(&mut self, at: usize) -> Option<Bytes> {
+        let (first, end) = (self.first, self.first + self.log.len() as u64);
         let unpacks = self.clients[at].unpacks;
         match &mut self.clients[at].follows {
             follows @ Follows::FromStart => {

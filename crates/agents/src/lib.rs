@@ -252,6 +252,6 @@ pub use spawned::test262;
 pub use spawned::{
     AgentHandle, AgentOptions, Allowed, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, ExitHook,
     Expected, ImportMap, ImportMapError, Join, LoadError, LoadedModule, LockError, Message, ModuleFormat, ModuleLoader,
-    NodeOptions, OutputHook, Port, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer,
+    NodeOptions, OutputHook, Port, PortEvent, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer,
     SharedCondition, SharedGuard, SharedMutex, StartHook, Stream, Thrown, Turn, ValueError, Waited,
 };

@@ -76,7 +76,7 @@ pub use self::lock::LockError;
 pub use self::message::Message;
 pub use self::node::{Allowed, NodeOptions, OutputHook, Stream};
 pub(crate) use self::pool::Pool;
-pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
+pub use self::port::{Port, PortEvent, PortLimits, PostError, Receive, ReceiveError};
 pub(crate) use self::scripts::Compiled;
 pub(crate) use self::shared::Helper;
 pub use self::shared::{BufferError, Expected, SharedBuffer, SharedCondition, SharedGuard, SharedMutex, Waited};
@@ -162,6 +162,8 @@ pub struct AgentOptions {
     pub may_block: bool,
     /// Whether it has `SharedArrayBuffer`, and can exchange shared memory. True unless told.
     pub shared_memory: bool,
+    /// Modules in memory that all its modules can import by name, and its workers' too. None unless told.
+    pub modules: Arc<BTreeMap<String, String>>,
     /// Limits of its ports.
     pub ports: PortLimits,
     /// What specifiers stand for; its workers have the same.
@@ -192,6 +194,7 @@ impl Default for AgentOptions {
             stack_bytes: 8 << 20,
             may_block: true,
             shared_memory: true,
+            modules: Arc::default(),
             ports: PortLimits::default(),
             import_map: None,
             loader: None,
@@ -405,7 +408,9 @@ impl Cluster {
     ) -> Result<AgentHandle, AgentError> {
         let shared = self.0.shared.clone();
         let host = HostModules::new(options.import_map.clone(), options.loader.clone());
-        let library = Arc::new(Library::new(&shared, code, host)?);
+        let mut library = Library::new(&shared, code, host)?;
+        library.add(&shared, &options.modules)?;
+        let library = Arc::new(library);
         let (ours, theirs) = End::pair(options.ports);
         let inbox = Arc::new(Inbox::new(turns.map(|turns| turns.sit(&options.name))));
         let control = Control::new(inbox.clone());

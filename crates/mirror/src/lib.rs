@@ -33,6 +33,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Modules may also live elsewhere, as in a JavaScript agent (`peristyle-runtime`): whoever keeps them makes the texts of
+//! their states, changes and results, and a host passes them on unread ([`Host::attach`]).
+//!
 //! The examples `mirror_counter_host` and `mirror_counter_client` are the same over TCP, a page each. Collections that
 //! are large go into [`StateList`] and [`StateMap`], whose changes cost what changed.
 //!
@@ -72,7 +75,10 @@ pub use crate::client::{
 };
 pub use crate::diff::Changes;
 pub use crate::executor::{BoxFuture, Spawner, block_on, yield_now};
-pub use crate::host::{Host, HostBuilder, HostError, HostOptions, InvalidObserver, RecordedCall};
+pub use crate::host::{
+    Foreign, ForeignApp, ForeignChange, ForeignModule, Host, HostBuilder, HostError, HostOptions, InvalidObserver,
+    RecordedCall,
+};
 pub use crate::json::{DEPTH_MAX, JsonError, parse as parse_json};
 pub use crate::message::{
     CallMessage, Frame, Invalid, MESSAGE_BYTES_MAX, Message, Ready, RemoteError, ResultMessage, StateMessage,
@@ -80,7 +86,7 @@ pub use crate::message::{
 };
 pub use crate::module::{Args, Arguments, Failure, Live, Method, Module, Run, outcome};
 pub use crate::patch::{Op, Patch, PatchError, Segment, apply};
-pub use crate::payload::Json;
+pub use crate::payload::{Json, Patches};
 pub use crate::state::{Plain, State, StateList, StateMap, record_field, record_plain};
 pub use crate::timer::sleep;
 pub use crate::transport::{Receiver, Transport, TransportError};

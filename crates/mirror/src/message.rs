@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     json::{self, INTEGER_MAX, JsonError, Reader},
     patch::{Op, Patch, Segment, path_of, segment_of},
-    payload::Json,
+    payload::{Json, Patches},
     value::{Text, Value},
 };
 
@@ -63,7 +63,7 @@ pub struct StateMessage {
     /// The whole state, a map.
     pub state: Option<Json>,
     /// What changed.
-    pub patches: Option<Arc<[Patch]>>,
+    pub patches: Option<Patches>,
     /// The top-level keys that the host publishes, if not all.
     pub sections: Option<Arc<[Text]>>,
     /// The request that this answers.
@@ -138,6 +138,9 @@ pub enum Invalid {
     /// It is no UTF-8, which JSON text is.
     #[error("a message that is no UTF-8")]
     NotText,
+    /// It is no plain value, as a transport that carries values may bring.
+    #[error("a message that is no plain value: {0}")]
+    NotPlain(String),
     /// It is no object.
     #[error("a message that is no object")]
     NotAnObject,
@@ -346,19 +349,27 @@ fn write_state(message: &StateMessage, out: &mut String) {
         json::write(&Value::List(sections.collect()), out);
     }
     if let Some(patches) = &message.patches {
-        out.push_str(",\"patches\":[");
-        for (at, patch) in patches.iter().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            write_patch(patch, out);
-        }
-        out.push(']');
+        out.push_str(",\"patches\":");
+        write_patches(patches, out);
     }
     if let Some(state) = &message.state {
         out.push_str(",\"state\":");
         out.push_str(state.text());
     }
+}
+
+fn write_patches(patches: &Patches, out: &mut String) {
+    if let Some(text) = patches.unread() {
+        return out.push_str(text);
+    }
+    out.push('[');
+    for (at, patch) in patches.list().unwrap_or_default().iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_patch(patch, out);
+    }
+    out.push(']');
 }
 
 fn write_patch(patch: &Patch, out: &mut String) {
@@ -445,7 +456,7 @@ fn state(fields: &Fields<'_>) -> Result<Message, &'static str> {
     };
     let patches = match fields.get("patches") {
         None => None,
-        Some(span) => Some(patches(span).ok().flatten().ok_or("patches")?),
+        Some(span) => Some(patches(span).ok().flatten().ok_or("patches")?.into()),
     };
     let state = match fields.get("state") {
         None => None,
@@ -466,8 +477,20 @@ fn sections(span: &str) -> Option<Arc<[Text]>> {
     sections.iter().map(|section| if let Value::String(name) = section { Some(name.clone()) } else { None }).collect()
 }
 
+/// Reads the text of a list of patches; nothing if it is none.
+pub(crate) fn parse_patches(text: &str) -> Option<Box<[Patch]>> {
+    let mut reader = Reader::new(text).within(1);
+    reader
+        .skip()
+        .and_then(|span| reader.end().map(|()| span))
+        .and_then(patches)
+        .ok()
+        .flatten()
+        .map(Vec::into_boxed_slice)
+}
+
 /// Reads a list of patches; nothing if one is malformed.
-fn patches(span: &str) -> Result<Option<Arc<[Patch]>>, JsonError> {
+fn patches(span: &str) -> Result<Option<Vec<Patch>>, JsonError> {
     let mut reader = Reader::new(span);
     if !reader.take(b'[') {
         return Ok(None);
@@ -484,7 +507,7 @@ fn patches(span: &str) -> Result<Option<Arc<[Patch]>>, JsonError> {
             }
         }
     }
-    Ok(Some(patches.into()))
+    Ok(Some(patches))
 }
 
 fn patch(reader: &mut Reader<'_>) -> Result<Option<Patch>, JsonError> {

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     json::{self, JsonError},
+    message,
+    patch::Patch,
     typed::{ValueError, from_value},
     value::Value,
 };
@@ -105,5 +107,81 @@ impl PartialEq for Json {
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
+    }
+}
+
+/// What a change consists of: a list of patches, or their text, which nobody has read.
+#[derive(Clone)]
+pub struct Patches(Written);
+
+#[derive(Clone)]
+enum Written {
+    List(Arc<[Patch]>),
+    Text(Arc<Unread>),
+}
+
+struct Unread {
+    text: Box<str>,
+    /// The list, once somebody asked; nothing if the text is none.
+    list: OnceLock<Option<Box<[Patch]>>>,
+}
+
+impl Patches {
+    /// Takes over the text of a JSON array of patches, unread: whoever applies it finds out whether it is one.
+    pub fn from_text(text: impl Into<Box<str>>) -> Patches {
+        Patches(Written::Text(Arc::new(Unread { text: text.into(), list: OnceLock::new() })))
+    }
+
+    /// Returns the patches; nothing if they are text that is no list of valid patches. Text is read once for all copies.
+    pub fn list(&self) -> Option<&[Patch]> {
+        match &self.0 {
+            Written::List(list) => Some(list),
+            Written::Text(unread) => unread.list.get_or_init(|| message::parse_patches(&unread.text)).as_deref(),
+        }
+    }
+
+    /// Returns the text, if that is what they were made of.
+    pub(crate) fn unread(&self) -> Option<&str> {
+        match &self.0 {
+            Written::List(_) => None,
+            Written::Text(unread) => Some(&unread.text),
+        }
+    }
+
+    /// How long a log of patches gets by them, in patches.
+    pub(crate) fn weight(&self) -> usize {
+        /// Bytes of a patch as they usually are.
+        const PATCH_BYTES: usize = 128;
+        match &self.0 {
+            Written::List(list) => list.len(),
+            Written::Text(unread) => unread.text.len() / PATCH_BYTES + 1,
+        }
+    }
+}
+
+impl From<Arc<[Patch]>> for Patches {
+    fn from(list: Arc<[Patch]>) -> Patches {
+        Patches(Written::List(list))
+    }
+}
+
+impl From<Vec<Patch>> for Patches {
+    fn from(list: Vec<Patch>) -> Patches {
+        Patches(Written::List(list.into()))
+    }
+}
+
+impl PartialEq for Patches {
+    fn eq(&self, other: &Patches) -> bool {
+        self.list() == other.list()
+    }
+}
+
+impl fmt::Debug for Patches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unread() {
+            Some(text) => f.write_str(text),
+            None => self.list().fmt(f),
+        }
     }
 }

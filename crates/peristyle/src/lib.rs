@@ -21,6 +21,9 @@ pub use peristyle_offload as offload;
 #[cfg(feature = "replica")]
 #[doc(inline)]
 pub use peristyle_replica as replica;
+#[cfg(feature = "runtime")]
+#[doc(inline)]
+pub use peristyle_runtime as runtime;
 #[doc(inline)]
 pub use peristyle_schedule as schedule;
 #[doc(inline)]

@@ -20,6 +20,8 @@ use crate::error::{FrameError, ViewError};
 use crate::publisher::{Bytes, ClientId, Publisher, PublisherOptions};
 use crate::spec::ViewSpec;
 use crate::view::Interest;
+#[cfg(doc)]
+use crate::wire::Subscription;
 use crate::wire::{Answer, Request};
 
 /// Inputs of one client that wait for a tick at most.
@@ -71,6 +73,7 @@ struct Connection {
     answered: u64,
     answer: Option<Answer>,
     refused: Option<ViewError>,
+    unpacks: bool,
 }
 
 /// A world's mirror, and all who follow it.
@@ -137,9 +140,19 @@ impl ReplicaHost {
             answered: 0,
             answer: None,
             refused: None,
+            unpacks: false,
         };
         self.connections.insert(id, connection);
         id
+    }
+
+    /// Sends a connection its frames packed by zstd from now on, as it asked for it: see [`Subscription::packed`].
+    pub fn pack(&mut self, connection: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&connection) else { return };
+        connection.unpacks = true;
+        if let Some((_, publisher)) = &mut self.views[connection.view] {
+            publisher.pack(connection.client);
+        }
     }
 
     /// Closes a connection.
@@ -230,6 +243,9 @@ impl ReplicaHost {
                     if let Some((_, publisher)) = &mut self.views[view] {
                         connection.view = view;
                         connection.client = publisher.connect();
+                        if connection.unpacks {
+                            publisher.pack(connection.client);
+                        }
                     }
                     self.leave(before, client);
                 }

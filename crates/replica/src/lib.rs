@@ -38,7 +38,7 @@
 //!
 //! # The format
 //! [`Schema::encode`] documents the message that opens a stream; `frame.rs`, `rows.rs` and `pack.rs` of this crate document
-//! frames, byte by byte.
+//! frames, byte by byte, `packing.rs` frames that are packed by zstd (feature `zstd`), and `wire.rs` requests.
 //!
 //! # Not here
 //! Sockets, and who may see what: a frame is bytes.
@@ -52,6 +52,7 @@ mod host;
 mod interpolate;
 mod lossy;
 mod pack;
+mod packing;
 mod predict;
 mod publisher;
 mod quantise;

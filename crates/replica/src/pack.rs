@@ -84,6 +84,9 @@ const RANGE: u8 = 0;
 const BITS: u8 = 1;
 const RUNS: u8 = 2;
 
+/// How many neighbours are compared before a look at the sum.
+const RUNS_BLOCK: usize = 256;
+
 const fn width_of(value: u64) -> u32 {
     64 - value.leading_zeros()
 }
@@ -105,10 +108,11 @@ pub(crate) fn encode<W: Word>(out: &mut Vec<u8>, values: &[W], bits: bool) {
     let width = width_of(most.wrapping_sub(least) as u64);
     let runs_max = values.len() * width as usize / 24;
     if runs_max > 0 {
-        // Looked for only as long as runs would be shorter.
+        // Looked for only as long as runs would be shorter; by blocks without an end in between, which become vectors.
         let mut runs = 1;
-        let is_shorter = values.windows(2).all(|pair| {
-            runs += usize::from(pair[0] != pair[1]);
+        let pairs = values.chunks(RUNS_BLOCK).zip(values[1..].chunks(RUNS_BLOCK));
+        let is_shorter = pairs.into_iter().all(|(left, right)| {
+            runs += left.iter().zip(right).map(|(a, b)| u32::from(a != b)).sum::<u32>() as usize;
             runs < runs_max
         });
         if is_shorter {
@@ -144,17 +148,41 @@ fn put_all<W: Word>(out: &mut Vec<u8>, values: &[W], width: u32, code: impl Fn(&
         32 => out.extend(values.iter().flat_map(|value| (code(value) as u32).to_le_bytes())),
         64 => out.extend(values.iter().flat_map(|value| code(value).to_le_bytes())),
         _ => {
-            let mut bits = BitWriter::new(out);
             if width < 32 {
-                values.iter().for_each(|value| bits.put(code(value), width));
-            } else {
-                for code in values.iter().map(code) {
-                    bits.put(code & u64::from(u32::MAX), 32);
-                    bits.put(code >> 32, width - 32);
-                }
+                return put_narrow(out, values, width, code);
+            }
+            let mut bits = BitWriter::new(out);
+            for code in values.iter().map(code) {
+                bits.put(code & u64::from(u32::MAX), 32);
+                bits.put(code >> 32, width - 32);
             }
             bits.finish();
         }
+    }
+}
+
+/// Codes of less than 32 bits, as [`BitWriter`] writes them: 32 of them are whole words, which go out at once.
+#[inline(always)]
+fn put_narrow<W: Word>(out: &mut Vec<u8>, values: &[W], width: u32, code: impl Fn(&W) -> u64) {
+    const GROUP: usize = 32;
+    let mut bytes = [0_u8; GROUP * 4];
+    out.reserve((values.len() * width as usize).div_ceil(8));
+    for group in values.chunks(GROUP) {
+        let (mut word, mut used, mut at) = (0_u64, 0, 0);
+        for value in group {
+            word |= code(value) << used;
+            used += width;
+            if used >= 32 {
+                bytes[at..at + 4].copy_from_slice(&(word as u32).to_le_bytes());
+                at += 4;
+                word >>= 32;
+                used -= 32;
+            }
+        }
+        // Only the last group leaves bits over.
+        let rest = (used as usize).div_ceil(8);
+        bytes[at..at + rest].copy_from_slice(&word.to_le_bytes()[..rest]);
+        out.extend_from_slice(&bytes[..at + rest]);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::frame::{ENTER, FLAGS, HASH, INPUT, LEAVE, REMASK, SNAPSHOT};
 use crate::held::{Codes, Held, bits};
 use crate::lossy::differing;
 use crate::pack;
+use crate::packing::{self, Unpacker};
 use crate::quantise::dequantise;
 use crate::rows::{self, Read, RowSet};
 use crate::schema::{Coding, FieldSchema, KIND_FRAME, Schema, header};
@@ -268,6 +269,10 @@ pub struct ViewWorld {
     removed: Vec<Removed>,
     changed: Vec<RowSet>,
     parsed: Parsed,
+    unpacker: Unpacker,
+    /// A frame that was packed.
+    unpacked: Vec<u8>,
+    bytes_max: usize,
 }
 
 impl ViewWorld {
@@ -303,6 +308,9 @@ impl ViewWorld {
             removed: Vec::new(),
             changed: vec![RowSet::default(); components.len()],
             parsed: Parsed { components: components.iter().map(part).collect(), ..Parsed::default() },
+            unpacker: Unpacker::default(),
+            unpacked: Vec::new(),
+            bytes_max: packing::BYTES_MAX,
             schema,
         }
     }
@@ -310,6 +318,11 @@ impl ViewWorld {
     /// Allows so many rows; more are refused. 4 194 304 unless told.
     pub fn set_rows_max(&mut self, rows: u32) {
         self.rows_max = rows;
+    }
+
+    /// Allows packed frames to unpack to so many bytes; longer ones are refused. 64 MiB unless told.
+    pub fn set_bytes_max(&mut self, bytes: usize) {
+        self.bytes_max = bytes;
     }
 
     /// What it shows.
@@ -456,6 +469,17 @@ impl ViewWorld {
     /// [`FrameError`]. Everything is as before then; but after [`FrameError::Hash`] the values of the frame are in, and only
     /// a snapshot is taken next.
     pub fn apply(&mut self, frame: &[u8]) -> Result<Applied, FrameError> {
+        if !packing::is_packed(frame) {
+            return self.apply_plain(frame);
+        }
+        let mut unpacked = std::mem::take(&mut self.unpacked);
+        let applied = self.unpacker.unpack(frame, self.bytes_max, &mut unpacked);
+        let applied = applied.and_then(|()| self.apply_plain(&unpacked));
+        self.unpacked = unpacked;
+        applied
+    }
+
+    fn apply_plain(&mut self, frame: &[u8]) -> Result<Applied, FrameError> {
         let mut reader = Reader::new(frame);
         let FrameHead { schema: found, flags, tick, base, input, .. } = FrameHead::read(&mut reader)?;
         let known = self.schema.hash() as u32;

@@ -25,7 +25,7 @@
 //!
 //! A connection is asked for as `/ws/NAME?topics=render.state,process.state&epoch=7&tick=123`: topics are `process.state`
 //! unless told, so that a client that knows of nothing else works; with the epoch and the tick of the frame that it had
-//! last, a client that returns is given what it missed.
+//! last, a client that returns is given what it missed; to one that says `packing=zstd`, frames may come packed.
 
 use crate::bytes::{Reader, put_varint};
 use crate::error::FrameError;
@@ -207,11 +207,13 @@ pub struct Subscription {
     pub topics: Vec<Topic>,
     /// The epoch and the tick of the frame that a returning client had last.
     pub resume: Option<(u64, u64)>,
+    /// Whether the client unpacks frames that zstd packed: `packing=zstd`. Who does not say so is never sent one.
+    pub packed: bool,
 }
 
 impl Default for Subscription {
     fn default() -> Subscription {
-        Subscription { topics: vec![Topic::ProcessState], resume: None }
+        Subscription { topics: vec![Topic::ProcessState], resume: None, packed: false }
     }
 }
 
@@ -259,6 +261,7 @@ impl Subscription {
                         }
                     }
                 }
+                "packing" => subscription.packed = value.split(',').any(|packing| packing == "zstd"),
                 "epoch" => epoch = Some(number("epoch")?),
                 "tick" => tick = Some(number("tick")?),
                 _ => {}
@@ -312,7 +315,9 @@ mod tests {
         assert_eq!(Subscription::parse("").unwrap(), Subscription::default());
         let both = Subscription::parse("topics=render.state,process.state,render.state&epoch=3&tick=9&x=y").unwrap();
         assert_eq!(both.topics, [Topic::RenderState, Topic::ProcessState]);
-        assert_eq!(both.resume, Some((3, 9)));
+        assert_eq!((both.resume, both.packed), (Some((3, 9)), false));
+        let packed = |query| Subscription::parse(query).unwrap().packed;
+        assert!(packed("packing=zstd") && packed("packing=brotli,zstd") && !packed("packing=brotli"));
         let error = |query| Subscription::parse(query).unwrap_err().to_string();
         assert_eq!(error("topics=nothing"), "unknown topic `nothing`: there are process.state, render.state and trace");
         assert_eq!(error("epoch=1&tick=x"), "`tick` is `x`, which is no number");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use peristyle_replica::{ComponentView, FrameError, Gone, Interest, Predictor, View, ViewError, ViewSpec, ViewWorld};
+use peristyle_replica::{
+    ComponentView, FrameError, Gone, Interest, MAGIC, Predictor, VERSION, View, ViewError, ViewSpec, ViewWorld,
+};
 use peristyle_world::{ColumnReader, Component, Entity, World};
 use proptest::prelude::*;
 
@@ -369,4 +371,30 @@ fn views_that_cannot_be_are_refused_by_name() {
         error.to_string(),
         "field `Position.x` is to be quantised with an error of -1, which is no positive number"
     );
+}
+
+#[test]
+fn a_snapshot_that_names_no_rows_changes_none() {
+    let mut scene = Scene::new(ViewSpec::new().with(ComponentView::of::<Position>()));
+    scene.world.spawn_batch((0..64).map(|x| (Position { x: x as f32, y: 1.0 },))).unwrap();
+    scene.publish();
+    let mirror = &mut scene.mirrors[0];
+    let before = (mirror.tick(), mirror.hash());
+    // Every row has the component, so that "all rows" would be 64 of them, if a snapshot kept any.
+    let mut hostile = vec![MAGIC, VERSION, 1];
+    hostile.extend_from_slice(&(mirror.schema().hash() as u32).to_le_bytes());
+    const SNAPSHOT: u8 = 1;
+    hostile.extend_from_slice(&[SNAPSHOT, 9, 64]);
+    // The first component changes, in all rows; then nothing, or a column of equal differences for each field.
+    hostile.extend_from_slice(&[1, 0]);
+    let columns = [1 << 6, 0, 1 << 6, 0];
+    let refused = mirror.apply(&[hostile.as_slice(), &columns].concat());
+    assert_eq!(
+        refused,
+        Err(FrameError::Invalid { offset: hostile.len(), what: "bytes after the end of the frame" }),
+        "nothing is there that columns could be of"
+    );
+    assert_eq!((mirror.tick(), mirror.hash()), before);
+    assert!(mirror.apply(&hostile).is_ok());
+    assert!(mirror.is_empty() && mirror.changed(0).iter().all(|word| *word == 0));
 }

@@ -181,3 +181,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn all_clients_are_drained_in_order_and_a_full_one_keeps_its_place() {
+    let mut host = Host::new(PublisherOptions::default());
+    let clients = [(); 3].map(|()| host.publisher.connect());
+    host.step();
+    let mut mirrors: Vec<ViewWorld> = Vec::new();
+    let mut order = Vec::new();
+    host.publisher.drain(|client, bytes| {
+        order.push(client);
+        match mirrors.get_mut(clients.iter().position(|known| *known == client).unwrap()) {
+            None => mirrors.push(ViewWorld::open(&bytes).unwrap()),
+            Some(mirror) => drop(mirror.apply(&bytes).unwrap()),
+        }
+        true
+    });
+    assert_eq!(order, clients.map(|client| [client; 2]).concat());
+    (0..3).for_each(|_| host.step());
+    let mut handed = [0; 3];
+    host.publisher.drain(|client, bytes| {
+        let at = clients.iter().position(|known| *known == client).unwrap();
+        mirrors[at].apply(&bytes).unwrap();
+        handed[at] += 1;
+        // The second takes one message at a time.
+        at != 1
+    });
+    assert_eq!((handed, clients.map(|client| host.publisher.behind(client))), ([3, 1, 3], [0, 2, 0]));
+    assert_eq!(follow(&mut host, clients[1], &mut mirrors[1]), 2);
+    host.publisher.drain(|_, _| panic!("everybody has everything"));
+}

@@ -13,7 +13,7 @@
 //!   not be: a main module that awaits at its top level goes on in later tasks.
 //! - What went wrong is kept beside the JavaScript exception, typed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString};
 use std::path::{Component, Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -94,6 +94,17 @@ impl Library {
                 Ok(Library { main, modules: prepared, files: false, host })
             }
         }
+    }
+
+    /// Adds modules that all others may import by their names.
+    pub(crate) fn add(&mut self, shared: &Shared, modules: &BTreeMap<String, String>) -> Result<(), AgentError> {
+        for (name, text) in modules {
+            let path = normal(Path::new(name));
+            if !self.modules.contains_key(&path) {
+                self.modules.insert(path.clone(), shared.sources.prepare(&path, text.clone())?);
+            }
+        }
+        Ok(())
     }
 
     /// A library with the same modules and another main one: what a worker's URL names in a module.
@@ -203,7 +214,10 @@ impl Library {
             name.push(extension);
             self.modules.get(Path::new(&name))
         };
-        self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).cloned()
+        // TypeScript names what it will be compiled to.
+        let typed =
+            || self.modules.get(&wanted.with_extension("ts")).filter(|_| wanted.extension() == Some("js".as_ref()));
+        self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).or_else(typed).cloned()
     }
 }
 

@@ -59,7 +59,9 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
     // SAFETY: as the caller answers.
     unsafe {
         define(raw, &NATIVES, out)?;
-        for others in [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES] {
+        for others in
+            [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES]
+        {
             add(raw, others, out)?;
         }
         super::node::define(raw, out)
@@ -92,9 +94,8 @@ unsafe fn add(
 ) -> Converted<()> {
     for (name, native, arguments) in natives {
         // SAFETY: as the caller answers; natives are static functions that never unwind.
-        let function = unsafe {
-            ja::JS_DefineFunction(raw, to.handle().into(), name.as_ptr(), Some(*native), *arguments, 0)
-        };
+        let function =
+            unsafe { ja::JS_DefineFunction(raw, to.handle().into(), name.as_ptr(), Some(*native), *arguments, 0) };
         done(!function.is_null())?;
     }
     Ok(())

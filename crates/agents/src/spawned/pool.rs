@@ -209,6 +209,7 @@ impl AgentOptions {
             stack_bytes,
             may_block: _,
             shared_memory,
+            modules: _,
             ports: _,
             import_map: _,
             loader: _,

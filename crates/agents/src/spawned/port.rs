@@ -97,6 +97,17 @@ pub(crate) enum Refused {
 }
 
 type Callback = dyn Fn(Message) + Send + Sync;
+type Watcher = dyn Fn(PortEvent) + Send + Sync;
+
+/// What happens to a port beside messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PortEvent {
+    /// After [`PostError::Full`]: there is room again.
+    Room,
+    /// The other end is closed: nothing will come any more.
+    Closed,
+}
 
 /// Who takes an end's messages.
 enum Reader {
@@ -125,6 +136,18 @@ struct Side {
     holding: bool,
     /// Whether it never does.
     loose: bool,
+    /// Told of room in the other queue, and of the other end's close.
+    watcher: Option<Arc<Watcher>>,
+    /// Whoever posts to this queue waits for room.
+    is_awaited: bool,
+}
+
+impl Side {
+    fn pop(&mut self) -> Option<Packet> {
+        let packet = self.queue.pop_front()?;
+        self.bytes -= packet.bytes();
+        Some(packet)
+    }
 }
 
 pub(crate) struct Channel {
@@ -136,6 +159,18 @@ pub(crate) struct Channel {
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, [Side; 2]> {
         self.sides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom to tell that there is room in a side's queue, if somebody waits for it. Half of it is to be free: who was
+    /// refused for one message has more.
+    fn room_for(&self, sides: &mut [Side; 2], side: usize) -> Option<Arc<Watcher>> {
+        let this = &mut sides[side];
+        let free = this.queue.len() <= self.limits.queue_messages / 2 && this.bytes <= self.limits.queue_bytes / 2;
+        if !this.is_awaited || !free {
+            return None;
+        }
+        this.is_awaited = false;
+        sides[1 - side].watcher.clone()
     }
 }
 
@@ -169,6 +204,8 @@ impl End {
             finished: false,
             holding: false,
             loose: false,
+            watcher: None,
+            is_awaited: false,
         };
         let channel = Arc::new(Channel { sides: Mutex::new([side(), side()]), arrived: Condvar::new(), limits });
         (End { channel: channel.clone(), side: 0 }, End { channel, side: 1 })
@@ -245,10 +282,16 @@ impl End {
             let call = call.clone();
             let Some(packet) = this.queue.pop_front() else {
                 *busy = false;
+                // Who closed the other end meanwhile left this to be told after the messages.
+                let watcher = if sides[1 - side].closed { sides[side].watcher.take() } else { None };
+                drop(sides);
+                watcher.inspect(|watcher| watcher(PortEvent::Closed));
                 return;
             };
             this.bytes -= packet.bytes();
+            let watcher = self.channel.room_for(&mut sides, side);
             drop(sides);
+            watcher.inspect(|watcher| watcher(PortEvent::Room));
             let idle = Idle(&self.channel, side);
             if let Some(message) = packet.into_message() {
                 call(message);
@@ -261,10 +304,20 @@ impl End {
     /// Takes the oldest message.
     pub(crate) fn take(&self) -> Option<Packet> {
         let mut sides = self.channel.lock();
-        let side = &mut sides[self.side];
-        let packet = side.queue.pop_front()?;
-        side.bytes -= packet.bytes();
+        let packet = sides[self.side].pop()?;
+        let watcher = self.channel.room_for(&mut sides, self.side);
+        drop(sides);
+        watcher.inspect(|watcher| watcher(PortEvent::Room));
         Some(packet)
+    }
+
+    /// Says that what was refused waits for room.
+    fn await_room(&self) {
+        let mut sides = self.channel.lock();
+        sides[1 - self.side].is_awaited = true;
+        let watcher = self.channel.room_for(&mut sides, 1 - self.side);
+        drop(sides);
+        watcher.inspect(|watcher| watcher(PortEvent::Room));
     }
 
     /// Whether nothing will come any more.
@@ -356,7 +409,12 @@ impl End {
             Reader::Rust(wakers) => std::mem::take(wakers),
             _ => Vec::new(),
         };
+        let is_busy = matches!(sides[1 - self.side].reader, Reader::Callback { busy: true, .. });
+        let watcher = if is_busy { None } else { sides[1 - self.side].watcher.take() };
+        let own = sides[self.side].watcher.take();
         drop(sides);
+        drop(own);
+        watcher.inspect(|watcher| watcher(PortEvent::Closed));
         self.channel.arrived.notify_all();
         wakers.iter().for_each(Waker::wake_by_ref);
         bury(queue);
@@ -469,6 +527,9 @@ impl Port {
             Err(error) => return Err((error.into(), ports)),
         };
         if let Err(error) = self.0.room().check(value.bytes()) {
+            if matches!(error, PostError::Full { .. }) {
+                self.0.await_room();
+            }
             return Err((error, ports));
         }
         // Only this end fills the other queue, so the room stays; the other end may close, which drops the message.
@@ -518,6 +579,20 @@ impl Port {
             wakers.iter().for_each(Waker::wake_by_ref);
         }
         drop(old);
+    }
+
+    /// Tells `watcher` of room after a refusal, on the thread that makes it, and of the other end's close, after all messages
+    /// that go to a callback. It is told once of a close, also of one that has been, and forgotten with it.
+    pub fn on_event(&self, watcher: impl Fn(PortEvent) + Send + Sync + 'static) {
+        let watcher: Arc<Watcher> = Arc::new(watcher);
+        let mut sides = self.0.channel.lock();
+        let is_over = sides[self.0.side].closed || sides[1 - self.0.side].closed;
+        let old = if is_over { None } else { sides[self.0.side].watcher.replace(watcher.clone()) };
+        drop(sides);
+        drop(old);
+        if is_over {
+            watcher(PortEvent::Closed);
+        }
     }
 
     /// Closes the port. What was posted before, the other end still gets.
@@ -596,8 +671,13 @@ impl Receive<'_> {
         let mut sides = channel.lock();
         loop {
             let this = &mut sides[*side];
-            if let Some(packet) = this.queue.pop_front() {
-                this.bytes -= packet.bytes();
+            if let Some(packet) = this.pop() {
+                let watcher = channel.room_for(&mut sides, *side);
+                if let Some(watcher) = watcher {
+                    drop(sides);
+                    watcher(PortEvent::Room);
+                    sides = channel.lock();
+                }
                 if let Some(message) = packet.into_message() {
                     return Ok(message);
                 }

@@ -18,7 +18,7 @@ use std::{
 use crate::{
     message::{CallMessage, Frame, Invalid, Message, RemoteError, ResultMessage, StateMessage, SyncMessage, SyncMode},
     patch::{self, PatchError},
-    payload::Json,
+    payload::{Json, Patches},
     transport::TransportError,
     value::{Text, Value},
 };
@@ -398,6 +398,14 @@ impl ClientCore {
         events: &mut impl Extend<Event>,
     ) {
         let is_patch_only = message.state.is_none() && message.sync == SyncMode::Patch;
+        // What came as a message and not as its text may hold text that nobody has read.
+        let malformed = match &message.state {
+            Some(state) => (!matches!(state.value(), Value::Map(_))).then_some("state"),
+            None => message.patches.as_ref().is_some_and(|patches| patches.list().is_none()).then_some("patches"),
+        };
+        if let Some(field) = malformed {
+            return events.extend([Event::Invalid(Invalid::Field { message: "state", field })]);
+        }
         let next = match self.take_next(message, is_patch_only) {
             Ok(next) => next,
             Err(None) => return,
@@ -461,7 +469,7 @@ impl ClientCore {
         if message.version != self.version + 1 || self.restarted {
             return Err(Some(ConflictReason::VersionGap));
         }
-        let patches = message.patches.as_deref().unwrap_or_default();
+        let patches = message.patches.as_ref().and_then(Patches::list).unwrap_or_default();
         patch::apply_in_place(state, patches, patch::Extensions { length: self.extensions.length })
             .map_err(|error| Some(ConflictReason::PatchApplyFailed(error)))?;
         Ok(state.clone())

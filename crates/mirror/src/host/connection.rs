@@ -24,8 +24,8 @@ pub(super) struct Connection {
     pub(super) outbox_max: usize,
     /// The number of changes in the outbox.
     changes: usize,
-    /// There is a snapshot to be made in the outbox.
-    awaits_snapshot: bool,
+    /// Snapshots to be made in the outbox: changes published until then are in them.
+    snapshots: usize,
     /// Calls whose results were not sent yet.
     pub(super) in_flight: usize,
     /// The transport has no room.
@@ -44,7 +44,7 @@ impl Connection {
             outbox: VecDeque::new(),
             outbox_max,
             changes: 0,
-            awaits_snapshot: false,
+            snapshots: 0,
             in_flight: 0,
             is_blocked: false,
             wakeups: 0,
@@ -56,13 +56,16 @@ impl Connection {
     pub(super) fn push(&mut self, outgoing: Outgoing) {
         match outgoing {
             Outgoing::Change(frame) => self.push_change(frame),
-            other => self.outbox.push_back(other),
+            other => {
+                self.snapshots += usize::from(matches!(other, Outgoing::Snapshot { .. }));
+                self.outbox.push_back(other);
+            }
         }
     }
 
     /// Queues a change, unless a snapshot will have it.
     pub(super) fn push_change(&mut self, frame: Arc<Frame>) {
-        if self.awaits_snapshot {
+        if self.snapshots > 0 {
             return;
         }
         self.outbox.push_back(Outgoing::Change(frame));
@@ -93,7 +96,7 @@ impl Connection {
         }
         // Without anything that waited, what waits first may already count on the lost change.
         kept.insert(place.unwrap_or(0), Outgoing::Snapshot { sync_id: asked });
-        (self.outbox, self.changes, self.awaits_snapshot) = (kept, 0, true);
+        (self.outbox, self.changes, self.snapshots) = (kept, 0, 1);
     }
 
     /// Takes the next thing to send.
@@ -101,7 +104,7 @@ impl Connection {
         let outgoing = self.outbox.pop_front()?;
         match &outgoing {
             Outgoing::Change(_) => self.changes -= 1,
-            Outgoing::Snapshot { .. } => self.awaits_snapshot = false,
+            Outgoing::Snapshot { .. } => self.snapshots -= 1,
             Outgoing::Other(_) => {}
         }
         Some(outgoing)
@@ -110,7 +113,7 @@ impl Connection {
     /// Puts back what could not be sent for want of room.
     pub(super) fn put_back(&mut self, frame: Arc<Frame>) {
         if matches!(frame.message(), Message::State(_)) {
-            if !self.awaits_snapshot {
+            if self.snapshots == 0 {
                 self.outbox.push_front(Outgoing::Change(frame));
                 self.changes += 1;
                 return;

@@ -16,6 +16,7 @@
 //! Reading and writing sockets, and threads: a host acts when something is brought to it.
 
 mod connection;
+mod foreign;
 mod modules;
 mod view;
 
@@ -26,12 +27,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, Weak},
     task::{Poll, Waker},
+    time::Duration,
 };
 
+pub use self::foreign::{Foreign, ForeignApp, ForeignChange, ForeignModule};
 use self::{
     connection::{Connection, Outgoing},
-    modules::{AnyModule, Called, Hosted, Slot},
-    view::View,
+    foreign::Source,
+    modules::{AnyModule, Called, Hosted, Kind, Slot},
+    view::{Publication, Published, View, Whole},
 };
 use crate::{
     diff::Changes,
@@ -54,6 +58,8 @@ pub struct HostOptions {
     pub outbox_max: usize,
     /// Published changes that are kept to answer clients that missed some.
     pub log_max: usize,
+    /// How long a [`Foreign`] app may take to tell its state before it is taken for gone.
+    pub state_timeout: Duration,
     /// What runs asynchronous actions; a thread of this crate by default.
     pub spawner: Option<Spawner>,
     /// Tells this run of the host from others. By default the time of its start.
@@ -73,6 +79,7 @@ impl Default for HostOptions {
             calls_max: 4096,
             outbox_max: 256,
             log_max: 1024,
+            state_timeout: Duration::from_secs(10),
             spawner: None,
             epoch: None,
             extensions: true,
@@ -233,7 +240,7 @@ impl HostBuilder {
             }
             let exposed = self.exposed.iter().filter(|(module, _)| *module == name);
             let exposed: HashSet<Text> = exposed.flat_map(|(_, methods)| methods.clone()).collect();
-            modules.push(Slot { name, module, exposed, is_queued });
+            modules.push(Slot { name, kind: Kind::Here(module), exposed, is_queued });
         }
         let epoch = self.options.epoch.unwrap_or_else(|| {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -247,6 +254,11 @@ impl HostBuilder {
                 modules,
                 names,
                 root: Value::Map(root),
+                texts: BTreeMap::new(),
+                sources: Vec::new(),
+                to_watch: Vec::new(),
+                released: Vec::new(),
+                exposed: self.exposed,
                 commits: 0,
                 views: vec![view],
                 connections: BTreeMap::new(),
@@ -290,6 +302,14 @@ struct Inner {
     names: HashMap<Text, usize>,
     /// The state as published, by module.
     root: Value,
+    /// The states of modules elsewhere, where they are known.
+    texts: BTreeMap<Text, Option<Arc<str>>>,
+    sources: Vec<Source>,
+    /// Apps that were asked for states, and nobody watches yet.
+    to_watch: Vec<usize>,
+    /// Apps that are gone, to be dropped without the lock.
+    released: Vec<Arc<dyn Foreign>>,
+    exposed: Vec<(Text, Vec<Text>)>,
     /// Changes so far: the version of views without sections.
     commits: u64,
     views: Vec<View>,
@@ -347,6 +367,7 @@ impl Host {
         let known = inner.views.iter().position(|view| view.is(mode, sections.as_deref()));
         let view = known.unwrap_or_else(|| {
             inner.views.push(View::new(mode, sections, self.0.options.log_max));
+            inner.tell_wants();
             inner.views.len() - 1
         });
         drop(inner);
@@ -385,6 +406,15 @@ impl Host {
     /// Tells this run of the host from others, as it says in `ready`.
     pub fn epoch(&self) -> u64 {
         self.0.epoch
+    }
+
+    /// Serves the modules of an app that keeps their states elsewhere. Before [`started`](Host::started) they are part of
+    /// the first snapshot; later they are added to the state. A name is free again once its app is gone.
+    ///
+    /// # Errors
+    /// [`HostError::DuplicateModule`] and [`HostError::ModuleName`]; or that the host failed to start or is disposed.
+    pub fn attach(&self, modules: Vec<ForeignModule>, app: Arc<dyn Foreign>) -> Result<ForeignApp, HostError> {
+        self.0.attach(modules, app)
     }
 
     /// Ends one connection.
@@ -459,7 +489,8 @@ impl Host {
         self.0.read_at(index, read).map_err(|_| HostError::Disposed)
     }
 
-    /// Returns the state as published, and the number of changes so far. Costs nothing.
+    /// Returns the state as published, without modules that are kept elsewhere, and the number of changes so far. Costs
+    /// nothing.
     pub fn state(&self) -> (Value, u64) {
         let inner = self.0.lock();
         (inner.root.clone(), inner.commits)
@@ -500,7 +531,9 @@ impl Host {
         let on_dispose = std::mem::take(&mut inner.on_dispose);
         let wakers = std::mem::take(&mut inner.ready_wakers);
         (inner.waiting, inner.queued) = (Vec::new(), Vec::new());
+        let apps: Vec<_> = inner.sources.iter_mut().filter_map(|source| source.app.take()).collect();
         drop(inner);
+        drop(apps);
         let mut errors: Vec<String> = connections
             .values()
             .filter_map(|connection| connection.transport.unsubscribe().err())
@@ -571,7 +604,8 @@ impl HostShared {
 
     fn index_of<M: Module>(&self) -> Result<usize, HostError> {
         let inner = self.lock();
-        let found = inner.modules.iter().position(|slot| (*slot.module).as_any().is::<Hosted<M>>());
+        let found =
+            inner.modules.iter().position(|slot| slot.here().is_some_and(|module| module.as_any().is::<Hosted<M>>()));
         found.ok_or(HostError::NoModule)
     }
 
@@ -590,12 +624,13 @@ impl HostShared {
         });
         drop(inner);
         self.pump();
-        result
+        result.unwrap_or_else(|| Err(gone()))
     }
 
     pub(crate) fn read_at<M: Module, R>(&self, index: usize, read: impl FnOnce(&M) -> R) -> Result<R, Failure> {
         let inner = self.lock();
-        let hosted = inner.modules.get(index).and_then(|slot| (*slot.module).as_any().downcast_ref::<Hosted<M>>());
+        let hosted = inner.modules.get(index).and_then(Slot::here);
+        let hosted = hosted.and_then(|module| module.as_any().downcast_ref::<Hosted<M>>());
         Ok(read(hosted.ok_or_else(gone)?.state()))
     }
 
@@ -609,6 +644,7 @@ impl HostShared {
     fn disconnect(&self, id: u64) {
         let mut inner = self.lock();
         let connection = inner.connections.remove(&id);
+        inner.forget_calls(id);
         inner.queued.retain(|(connection, _)| *connection != id);
         inner.waiting.retain(|(connection, _)| *connection != id);
         drop(inner);
@@ -693,11 +729,17 @@ impl HostShared {
             let failure = Failure::refusal(format!("there is no module `{}`", call.module));
             return inner.answer(id, call.id, Err(failure.into()), tick);
         };
+        if inner.modules[index].here().is_none() {
+            if let Err(failure) = inner.call_foreign(index, id, call, tick) {
+                inner.answer(id, call.id, Err(failure.into()), tick);
+            }
+            return;
+        }
         let exposed = inner.modules[index].exposed.contains(&call.method);
         let live = Arc::downgrade(self);
         let called = inner
             .commit(index, |module, published, changes| module.call(call, exposed, live, index, published, changes));
-        match called {
+        match called.unwrap_or_else(|| Called::Done(Err(gone()))) {
             Called::Done(outcome) => inner.answer(id, call.id, outcome.map_err(RemoteError::from), tick),
             Called::Later(future) => {
                 let (host, call_id) = (Arc::downgrade(self), call.id);
@@ -713,7 +755,7 @@ impl HostShared {
     }
 
     /// Posts what waits. Each connection is dealt with by one thread at a time.
-    fn pump(&self) {
+    fn pump(self: &Arc<Self>) {
         let mut inner = self.lock();
         while let Some(id) = inner.dirty.pop_front() {
             let Some(connection) = inner.connections.get_mut(&id) else { continue };
@@ -734,39 +776,52 @@ impl HostShared {
                 connection.is_draining = false;
             }
         }
+        let (released, to_watch) = (std::mem::take(&mut inner.released), std::mem::take(&mut inner.to_watch));
+        drop(inner);
+        drop(released);
+        to_watch.into_iter().for_each(|source| self.watch(source));
     }
 }
 
 impl Inner {
-    /// Changes a module, and publishes what changed.
-    fn commit<R>(&mut self, index: usize, change: impl FnOnce(&mut dyn AnyModule, &mut Value, &mut Changes) -> R) -> R {
+    /// Changes a module, and publishes what changed; nothing if the module is not here.
+    fn commit<R>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut dyn AnyModule, &mut Value, &mut Changes) -> R,
+    ) -> Option<R> {
         let slot = &mut self.modules[index];
+        let Kind::Here(module) = &mut slot.kind else { return None };
         let mut changes = Changes::default();
         self.views.iter_mut().for_each(View::release);
         let Value::Map(root) = &mut self.root else { unreachable!("the root is made as a map and stays one") };
         // Taken out, so that it is changed where it is and not copied.
         let mut published = root.get_mut(&slot.name).map(std::mem::take).unwrap_or_default();
         changes.path.push(Segment::Key(slot.name.clone()));
-        let result = change(&mut *slot.module, &mut published, &mut changes);
+        let result = change(&mut **module, &mut published, &mut changes);
         if let Some(place) = root.get_mut(&slot.name) {
             *place = published;
         }
         if !changes.patches.is_empty() {
-            self.publish(changes);
+            self.publish(&Published::Here(&changes.patches.into()));
         }
-        result
+        Some(result)
     }
 
-    fn publish(&mut self, changes: Changes) {
+    fn publish(&mut self, change: &Published<'_>) {
         self.commits += 1;
         if self.phase != Phase::Started {
             return;
         }
-        let patches: Arc<[_]> = changes.patches.into();
+        let whole = Whole { root: &self.root, texts: &self.texts };
         for (at, view) in self.views.iter_mut().enumerate() {
-            let Some(frame) = view.publish(&patches, &self.root, self.commits) else { continue };
+            let publication = view.publish(change, whole, self.commits);
             for (&id, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.view == at) {
-                connection.push_change(frame.clone());
+                match &publication {
+                    Publication::Nothing => continue,
+                    Publication::Frame(frame) => connection.push_change(frame.clone()),
+                    Publication::Later => connection.coalesce(None),
+                }
                 self.dirty.push_back(id);
             }
         }
@@ -784,8 +839,16 @@ impl Inner {
         if connection.is_blocked {
             connection.coalesce(sync_id);
         } else {
-            let frame = self.views[connection.view].snapshot(&self.root, self.commits, sync_id);
-            connection.push(Outgoing::Change(frame));
+            let view = connection.view;
+            let whole = Whole { root: &self.root, texts: &self.texts };
+            match self.views[view].snapshot(whole, self.commits, sync_id) {
+                Some(frame) => connection.push(Outgoing::Change(frame)),
+                None => {
+                    connection.push(Outgoing::Snapshot { sync_id });
+                    // At once, so that it is of before whatever is called next.
+                    self.ask_states(view);
+                }
+            }
         }
         self.dirty.push_back(id);
     }
@@ -803,9 +866,17 @@ impl Inner {
         if connection.is_blocked {
             return None;
         }
+        if matches!(connection.outbox.front(), Some(Outgoing::Snapshot { .. })) {
+            let view = connection.view;
+            if self.ask_states(view) {
+                return None;
+            }
+        }
+        let connection = self.connections.get_mut(&id)?;
+        let whole = Whole { root: &self.root, texts: &self.texts };
         let frame = match connection.pop()? {
             Outgoing::Change(frame) | Outgoing::Other(frame) => frame,
-            Outgoing::Snapshot { sync_id } => self.views[connection.view].snapshot(&self.root, self.commits, sync_id),
+            Outgoing::Snapshot { sync_id } => self.views[connection.view].snapshot(whole, self.commits, sync_id)?,
         };
         Some((frame, connection.transport.clone(), connection.wakeups))
     }
@@ -835,6 +906,16 @@ impl Inner {
                 Message::State(state) if state.sync == SyncMode::Patch => connection.coalesce(None),
                 _ => {}
             },
+        }
+    }
+}
+
+impl Slot {
+    /// The module, if it is here.
+    fn here(&self) -> Option<&dyn AnyModule> {
+        match &self.kind {
+            Kind::Here(module) => Some(&**module),
+            Kind::Foreign(_) => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{AsAny, HostShared};
+use super::{AsAny, HostShared, foreign::ForeignSlot};
 use crate::{
     diff::Changes,
     executor::BoxFuture,
@@ -24,11 +24,19 @@ use crate::{
 /// A registered module.
 pub(super) struct Slot {
     pub(super) name: Text,
-    pub(super) module: Box<dyn AnyModule>,
+    pub(super) kind: Kind,
     /// Methods that are no actions, but may be called.
     pub(super) exposed: HashSet<Text>,
     /// Its calls wait for a tick.
     pub(super) is_queued: bool,
+}
+
+/// Where a module is.
+pub(super) enum Kind {
+    /// Here.
+    Here(Box<dyn AnyModule>),
+    /// Elsewhere: its state is text that others make.
+    Foreign(ForeignSlot),
 }
 
 /// What became of a call so far.

@@ -9,12 +9,11 @@ import { INDEX_MAX, segments, type Patch, type PathSegment } from "./message.js"
 /** A patch that does not fit the state. */
 export class PatchError extends Error {
   override readonly name = "PatchError";
-  constructor(
-    message: string,
-    /** The patch. */
-    readonly patch: Patch,
-  ) {
+  /** The patch. */
+  readonly patch: Patch;
+  constructor(message: string, patch: Patch) {
     super(`${message}: ${patch.op} of ${JSON.stringify(patch.path)}`);
+    this.patch = patch;
   }
 }
 

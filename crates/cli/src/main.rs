@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod gantt;
 mod layout;
+mod types;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Command {
     Layout(layout::Layout),
     Gantt(gantt::Gantt),
     Stats(gantt::StatsOf),
+    Types(types::Types),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Layout(layout) => layout.run(),
         Command::Gantt(gantt) => gantt.run(),
         Command::Stats(stats) => stats.run(),
+        Command::Types(types) => types.run(),
     }
 }
 

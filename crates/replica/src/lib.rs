@@ -58,6 +58,7 @@ mod quantise;
 mod rows;
 mod schema;
 mod spec;
+mod typescript;
 mod view;
 mod view_world;
 mod wire;

@@ -7,14 +7,15 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use peristyle_sky::{CheckReport, Hooks, JobKind, Limit, Loaded, Report, SkyConfig};
+use peristyle_sky::{CheckReport, Hooks, JobKind, Limit, Loaded, Report, Serve, SkyConfig};
 
 use crate::data_dir;
 
@@ -31,9 +32,21 @@ pub(crate) enum Demo {
 /// What to fly, how fast and how long.
 #[derive(Debug, Args)]
 pub(crate) struct Sky {
-    /// Let ticks follow each other without waiting, and report once at the end.
+    /// Let ticks follow each other without waiting, serve nothing, and report once at the end.
     #[arg(long)]
     headless: bool,
+
+    /// Where to serve the live page.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070", conflicts_with = "headless")]
+    listen: SocketAddr,
+
+    /// Let in only who knows this; needed to listen where other machines can reach it.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "headless")]
+    token: Option<String>,
+
+    /// Open the live page in the browser.
+    #[arg(long, conflicts_with = "headless")]
+    open: bool,
 
     /// Read flights-3m.parquet and airports.csv from here [default: PERISTYLE_DATA, else peristyle/data in the cache]
     #[arg(long, value_name = "DIR")]
@@ -47,11 +60,11 @@ pub(crate) struct Sky {
     #[arg(long, value_name = "HH:MM", default_value = "00:00", value_parser = peristyle_sky::parse_start)]
     start: u32,
 
-    /// Stop after so many seconds of wall time [default: one day].
+    /// Stop after so many seconds of wall time [default: one day if headless, else never].
     #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "ticks", value_parser = peristyle_sky::parse_seconds)]
     seconds: Option<f64>,
 
-    /// Stop after so many ticks [default: one day, 21 600 ticks at the default speed].
+    /// Stop after so many ticks [default: as above; a day has 21 600 ticks at the default speed].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = peristyle_sky::parse_ticks)]
     ticks: Option<u64>,
 
@@ -92,7 +105,7 @@ impl Demo {
 
 impl Sky {
     fn run(self) -> ExitCode {
-        let mut console = Console::new(self.json);
+        let mut console = Console::new(self.json, self.open);
         let config = match self.config() {
             Ok(config) => config,
             Err(error) => return failed(error),
@@ -117,7 +130,8 @@ impl Sky {
             limit: match (self.seconds, self.ticks) {
                 (Some(seconds), _) => Limit::WallSeconds(seconds),
                 (None, Some(ticks)) => Limit::Ticks(ticks),
-                (None, None) => Limit::Day,
+                (None, None) if self.headless => Limit::Day,
+                (None, None) => Limit::Never,
             },
             headless: self.headless,
             workers: self.workers,
@@ -125,6 +139,7 @@ impl Sky {
             trace: self.trace,
             memory_bytes_max: self.memory_limit,
             check: self.check,
+            serve: (!self.headless).then_some(Serve { listen: self.listen, token: self.token }),
         })
     }
 }
@@ -132,19 +147,29 @@ impl Sky {
 /// Prints what a run tells.
 struct Console {
     json: bool,
+    /// Whether to open the live page.
+    open: bool,
     bar: ProgressBar,
     /// Whether a check of the job found something.
     is_impure: bool,
 }
 
 impl Console {
-    fn new(json: bool) -> Console {
+    fn new(json: bool, open: bool) -> Console {
         let target =
             if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("reading flights {wide_bar} {human_pos} of {human_len}");
         let bar = ProgressBar::with_draw_target(None, target);
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Console { json, bar, is_impure: false }
+        Console { json, open, bar, is_impure: false }
+    }
+
+    fn open_page(&mut self, url: &str) {
+        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+        let opened = Command::new(opener).arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        if let Err(error) = opened {
+            self.warn(&format!("cannot open the page with {opener}: {error}"));
+        }
     }
 
     fn clear(&self) {
@@ -176,9 +201,11 @@ impl Hooks for Console {
         }
     }
 
-    fn report(&mut self, report: &Report) {
-        // A reader of stdout that has gone away does not end the run; the last report says so.
-        let _ = if self.json { writeln!(io::stderr(), "{report}") } else { self.print(report) };
+    fn serving(&mut self, url: &str) {
+        let _ = writeln!(io::stderr(), "watch Sky at {url} (Ctrl-C ends it)");
+        if self.open {
+            self.open_page(url);
+        }
     }
 
     fn impure(&mut self, found: &CheckReport) {

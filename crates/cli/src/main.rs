@@ -17,6 +17,7 @@ mod gantt;
 mod layout;
 mod run;
 mod test262;
+mod types;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ enum Command {
     Gantt(gantt::Gantt),
     Stats(gantt::StatsOf),
     Test262(test262::Test262),
+    Types(types::Types),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Gantt(gantt) => gantt.run(),
         Command::Stats(stats) => stats.run(),
         Command::Test262(test262) => test262.run(),
+        Command::Types(types) => types.run(),
     }
 }
 

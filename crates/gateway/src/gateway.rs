@@ -166,6 +166,11 @@ impl GatewayBuilder {
         self
     }
 
+    /// Serves the live page at `/`: what is first named, as it moves. It is one file, and asks nobody else for anything.
+    pub fn live_page(self) -> Self {
+        self.page("/", "text/html; charset=utf-8", include_bytes!("../page/live.html"))
+    }
+
     /// Serves a file in memory.
     pub fn page(mut self, path: &str, media_type: &'static str, bytes: &'static [u8]) -> Self {
         let path = self.path(path);

@@ -9,6 +9,9 @@
 #[cfg(feature = "agents")]
 #[doc(inline)]
 pub use peristyle_agents as agents;
+#[cfg(feature = "gateway")]
+#[doc(inline)]
+pub use peristyle_gateway as gateway;
 #[doc(inline)]
 pub use peristyle_jobs as jobs;
 #[doc(inline)]

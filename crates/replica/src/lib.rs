@@ -59,6 +59,7 @@ mod quantise;
 mod rows;
 mod schema;
 mod spec;
+mod typescript;
 mod view;
 mod view_world;
 mod wire;

@@ -21,6 +21,7 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub struct Airports {
     iata: Vec<Box<str>>,
+    city: Vec<Box<str>>,
     latitude: Vec<f64>,
     longitude: Vec<f64>,
     unit: Vec<[f64; 3]>,
@@ -94,7 +95,8 @@ pub enum AirportError {
 const AIRPORTS_MAX: usize = u16::MAX as usize;
 
 impl Airports {
-    /// Reads the airports of a file of comma-separated values with the columns `iata`, `latitude` and `longitude`.
+    /// Reads the airports of a file of comma-separated values with the columns `iata`, `latitude` and `longitude`, and
+    /// `city` if there is one.
     ///
     /// Other columns are ignored.
     ///
@@ -123,6 +125,7 @@ impl Airports {
             })
         };
         let (iata_column, latitude_column, longitude_column) = (find("iata")?, find("latitude")?, find("longitude")?);
+        let city_column = headers.iter().position(|header| header == "city");
 
         let mut airports = Airports::default();
         let mut record = csv::StringRecord::new();
@@ -154,7 +157,8 @@ impl Airports {
             if airports.len() == AIRPORTS_MAX {
                 return Err(AirportError::TooMany { path: path.to_owned(), max: AIRPORTS_MAX });
             }
-            airports.push(iata, latitude, longitude);
+            let city = city_column.and_then(|column| record.get(column)).unwrap_or_default();
+            airports.push(iata, city, latitude, longitude);
         }
         Ok(airports)
     }
@@ -177,6 +181,11 @@ impl Airports {
     /// The code of the airport at `index`, if there is one.
     pub fn iata(&self, index: u16) -> Option<&str> {
         self.iata.get(usize::from(index)).map(AsRef::as_ref)
+    }
+
+    /// The city of the airport at `index`, if there is such an airport; empty where the file says nothing.
+    pub fn city(&self, index: u16) -> Option<&str> {
+        self.city.get(usize::from(index)).map(AsRef::as_ref)
     }
 
     /// Latitudes in degrees, north positive, one for each airport.
@@ -209,10 +218,11 @@ impl Airports {
         &self.z
     }
 
-    fn push(&mut self, iata: &str, latitude: f64, longitude: f64) {
+    fn push(&mut self, iata: &str, city: &str, latitude: f64, longitude: f64) {
         let index = u16::try_from(self.len()).expect("the caller keeps below AIRPORTS_MAX");
         let unit = unit_vector(latitude, longitude);
         self.iata.push(iata.into());
+        self.city.push(city.into());
         self.by_iata.insert(iata.into(), index);
         self.latitude.push(latitude);
         self.longitude.push(longitude);

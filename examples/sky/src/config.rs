@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::day::{DAY_SECONDS, TICK_SECONDS_MAX, TICKS_PER_SECOND};
+use crate::live::Serve;
 
 /// What a run of Sky does.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub struct SkyConfig {
     /// Whether the job is checked for purity, which takes several times as long. Findings go to
     /// [`Hooks::impure`](crate::Hooks::impure).
     pub check: bool,
+    /// Where pages can watch the run; nowhere if `None`.
+    pub serve: Option<Serve>,
 }
 
 /// When a run ends.
@@ -46,6 +49,8 @@ pub enum Limit {
     WallSeconds(f64),
     /// After so many ticks.
     Ticks(u64),
+    /// Never: day after day.
+    Never,
 }
 
 /// What moves the flights.
@@ -140,6 +145,7 @@ impl SkyConfig {
             trace: None,
             memory_bytes_max: None,
             check: false,
+            serve: None,
         }
     }
 
@@ -155,7 +161,7 @@ impl SkyConfig {
         match self.limit {
             Limit::WallSeconds(seconds) => check_seconds(seconds, || seconds.to_string())?,
             Limit::Ticks(0) => return Err(ConfigError::Ticks { given: "0".to_owned() }),
-            Limit::Day | Limit::Ticks(_) => {}
+            Limit::Day | Limit::Ticks(_) | Limit::Never => {}
         }
         if let Some(workers) = self.workers
             && !(1..=WORKERS_MAX).contains(&workers)
@@ -197,7 +203,7 @@ impl SkyConfig {
         match self.limit {
             Limit::Day => Some((DAY_SECONDS / self.tick_seconds()).ceil() as u64),
             Limit::Ticks(ticks) => Some(ticks),
-            Limit::WallSeconds(_) => None,
+            Limit::WallSeconds(_) | Limit::Never => None,
         }
     }
 }

@@ -24,6 +24,7 @@ mod config;
 mod data;
 mod day;
 mod guard;
+mod live;
 mod report;
 mod route;
 mod run;
@@ -37,6 +38,7 @@ pub use config::{
 };
 pub use data::{AIRPORTS_FILE, DataError, DataFiles, FLIGHTS_FILE, VEGA_DATASETS_DIR};
 pub use day::{DAY_SECONDS, TICK_SECONDS_MAX, TICKS_PER_SECOND, fold};
+pub use live::{POSITION_ERROR, Serve, TICKS_PER_UPDATE};
 pub use peristyle_schedule::CheckReport;
 pub use report::{Meter, Report, TickMs, TickSample, peak_resident_bytes};
 pub use route::{

@@ -13,6 +13,7 @@ use peristyle_timeline::Timeline;
 use crate::{
     config::{Limit, SkyConfig},
     day::TICKS_PER_SECOND,
+    live::Live,
     report::{Meter, Report, TickSample, peak_resident_bytes},
     simulation::Simulation,
     sky::{Hooks, Loaded, SkyError, load},
@@ -20,6 +21,8 @@ use crate::{
 
 /// Spans kept for each lane: some four seconds of the peak on two lanes, and 8 MiB.
 const SPANS_PER_LANE: usize = (1 << 18) - 1;
+/// Spans kept for pages that watch: more than two updates of them.
+const SPANS_PER_LANE_SHOWN: usize = (1 << 12) - 1;
 /// Reports and warnings come at most once in this time.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -29,13 +32,26 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// The first [`SkyError`] there is. A job that fails is no error: it is counted, and told to [`Hooks::warn`].
 pub fn run(config: &SkyConfig, hooks: &mut dyn Hooks) -> Result<Report, SkyError> {
     let loaded = load(config, hooks)?;
-    let timeline = match config.trace {
-        Some(_) => Timeline::new(1 + config.workers.unwrap_or_else(peristyle_jobs::default_workers), SPANS_PER_LANE),
-        None => Timeline::off(),
+    let spans = match (&config.trace, &config.serve) {
+        (Some(_), _) => SPANS_PER_LANE,
+        (None, Some(_)) => SPANS_PER_LANE_SHOWN,
+        (None, None) => 0,
     };
-    timeline.set_enabled(config.trace.is_some());
-    let simulation = Simulation::new(config, &loaded, timeline.clone())?;
-    let mut run = Run::new(config, loaded, simulation);
+    let lanes = 1 + config.workers.unwrap_or_else(peristyle_jobs::default_workers);
+    let timeline = if spans > 0 { Timeline::new(lanes, spans) } else { Timeline::off() };
+    timeline.set_enabled(spans > 0);
+    let mut simulation = Simulation::new(config, &loaded, timeline.clone())?;
+    let live = match &config.serve {
+        Some(serve) => {
+            let (seconds, speed) = (simulation.seconds(), config.speed);
+            Some(Live::start(serve, simulation.world_mut(), &loaded.airports, &timeline, seconds, speed)?)
+        }
+        None => None,
+    };
+    if let Some(live) = &live {
+        hooks.serving(&live.url());
+    }
+    let mut run = Run::new(config, loaded, simulation, live);
     run.fly(hooks)?;
     if let Some(path) = &config.trace {
         write_trace(&timeline, path).map_err(|source| SkyError::Trace { path: path.clone(), source })?;
@@ -50,6 +66,7 @@ fn write_trace(timeline: &Timeline, path: &Path) -> std::io::Result<()> {
 struct Run<'a> {
     config: &'a SkyConfig,
     simulation: Simulation,
+    live: Option<Live>,
     meter: Meter,
     airborne_max: u64,
     flights_read: u64,
@@ -62,12 +79,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(config: &'a SkyConfig, loaded: Loaded, simulation: Simulation) -> Run<'a> {
+    fn new(config: &'a SkyConfig, loaded: Loaded, simulation: Simulation, live: Option<Live>) -> Run<'a> {
         let now = Instant::now();
         Run {
             config,
             airborne_max: simulation.airborne(),
             simulation,
+            live,
             meter: Meter::new(),
             flights_read: loaded.timetable.rows_read(),
             flights_skipped: loaded.timetable.skipped().flights,
@@ -80,9 +98,10 @@ impl<'a> Run<'a> {
 
     fn fly(&mut self, hooks: &mut dyn Hooks) -> Result<(), SkyError> {
         while !self.is_over() {
-            let began = Instant::now();
-            let frame = self.simulation.tick(self.meter.ticks() + 1)?;
-            self.record(&frame, began.elapsed());
+            let Some(frame) = self.tick()? else {
+                std::thread::sleep(Duration::from_secs_f64(1.0 / TICKS_PER_SECOND));
+                continue;
+            };
             if frame.findings > 0 {
                 self.simulation.take_check_reports().iter().for_each(|found| hooks.impure(found));
             }
@@ -92,7 +111,9 @@ impl<'a> Run<'a> {
             if !self.config.headless {
                 if self.reported.elapsed() >= REPORT_PERIOD {
                     self.reported = Instant::now();
-                    hooks.report(&self.report());
+                    let report = self.report();
+                    self.live.iter().for_each(|live| live.report(&report));
+                    hooks.report(&report);
                 }
                 self.wait_for_next_tick();
             }
@@ -101,6 +122,29 @@ impl<'a> Run<'a> {
             hooks.warn(&format!("{} calls of the job failed in {} ticks", self.failures, self.meter.ticks()));
         }
         Ok(())
+    }
+
+    /// Runs a tick, unless time stands still.
+    fn tick(&mut self) -> Result<Option<FrameReport>, SkyError> {
+        let tick = self.meter.ticks() + 1;
+        let Some(live) = &mut self.live else {
+            let began = Instant::now();
+            let frame = self.simulation.tick(tick)?;
+            self.record(&frame, began.elapsed());
+            return Ok(Some(frame));
+        };
+        let pace = live.pace(tick, self.simulation.seconds());
+        if pace.paused {
+            // What is late is not caught up with.
+            self.began = Instant::now() - Duration::from_secs_f64(self.meter.ticks() as f64 / TICKS_PER_SECOND);
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let seconds = pace.seconds + (tick - pace.tick) as f64 * pace.speed / TICKS_PER_SECOND;
+        let frame = self.simulation.tick_to(seconds)?;
+        live.publish(self.simulation.world_mut(), began.elapsed());
+        self.record(&frame, began.elapsed());
+        Ok(Some(frame))
     }
 
     fn is_over(&self) -> bool {
@@ -152,7 +196,7 @@ impl<'a> Run<'a> {
             job: self.config.job.name(),
             memory_bytes: peak_resident_bytes().unwrap_or(0),
             bytes_copied: self.simulation.bytes_copied(),
-            sim_seconds: self.meter.ticks() as f64 * self.config.tick_seconds(),
+            sim_seconds: self.simulation.seconds() - f64::from(self.config.start_seconds),
             ..Report::default()
         };
         self.meter.fill(&mut report);

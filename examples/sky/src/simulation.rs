@@ -92,6 +92,7 @@ pub struct Simulation {
     scheduler: Scheduler,
     despawned: u64,
     bytes_copied: u64,
+    seconds: f64,
     start_seconds: f64,
     tick_seconds: f64,
 }
@@ -148,10 +149,10 @@ impl Simulation {
         let options = Options { workers: config.workers.unwrap_or(options.workers), ..options };
         let options = Options { checks: if config.check { Some(CHECK_SEED) } else { options.checks }, ..options };
         let mut scheduler = Scheduler::new(world, options)?;
-        scheduler.add(depart(config.tick_seconds()))?;
+        scheduler.add(depart(start_seconds))?;
         scheduler.add(fly(job).after("depart"))?;
         let tick_seconds = config.tick_seconds();
-        Ok(Simulation { scheduler, despawned: 0, bytes_copied: 0, start_seconds, tick_seconds })
+        Ok(Simulation { scheduler, despawned: 0, bytes_copied: 0, seconds: start_seconds, start_seconds, tick_seconds })
     }
 
     /// Runs tick number `tick`, from 1.
@@ -159,14 +160,28 @@ impl Simulation {
     /// # Errors
     /// [`SkyError::Schedule`] if the memory is used up.
     pub fn tick(&mut self, tick: u64) -> Result<FrameReport, SkyError> {
-        let time = self.start_seconds + tick as f64 * self.tick_seconds;
-        let frame = self.scheduler.run_frame(self.tick_seconds, time)?;
+        // Made by one multiplication, so that many days gather no rounding.
+        self.tick_to(self.start_seconds + tick as f64 * self.tick_seconds)
+    }
+
+    /// Runs a tick that ends at a simulated time, in seconds since the midnight before the start; not before the last one.
+    ///
+    /// # Errors
+    /// As [`Simulation::tick`].
+    pub fn tick_to(&mut self, seconds: f64) -> Result<FrameReport, SkyError> {
+        let frame = self.scheduler.run_frame(seconds - self.seconds, seconds)?;
+        self.seconds = seconds;
         self.despawned += frame.despawned;
         self.bytes_copied += frame.bytes_copied;
         if let Some(error) = self.scheduler.world_mut().remove_resource::<DepartFailed>() {
             return Err(error.0.into());
         }
         Ok(frame)
+    }
+
+    /// Simulated time, in seconds since the midnight before the start.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// The world.
@@ -297,10 +312,11 @@ fn spawn(world: &mut World, count: usize, row_of: impl Fn(usize) -> usize) -> Re
 struct DepartFailed(WorldError);
 
 /// Spawns the flights that left since the last tick.
-fn depart(tick_seconds: f64) -> System {
+fn depart(mut since: f64) -> System {
     System::new("depart").exclusive(move |world, tick| {
         let Some(timetable) = world.columns::<ScheduledFlight>() else { return };
-        let ranges = departures(timetable.departs, tick.time - tick_seconds, tick.time);
+        let ranges = departures(timetable.departs, since, tick.time);
+        since = tick.time;
         for rows in ranges {
             if let Err(error) = spawn(world, rows.len(), |index| rows.start + index) {
                 world.insert_resource(DepartFailed(error));

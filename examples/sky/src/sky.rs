@@ -10,6 +10,9 @@ use std::{
 };
 
 use peristyle_agents::AgentError;
+use peristyle_gateway::GatewayError;
+use peristyle_mirror::HostError;
+use peristyle_replica::ViewError;
 use peristyle_schedule::{CheckReport, ScheduleError};
 use peristyle_world::{RegionError, WorldError};
 
@@ -42,6 +45,11 @@ pub trait Hooks {
     /// The input has been read.
     fn loaded(&mut self, loaded: &Loaded) {
         let _ = loaded;
+    }
+
+    /// The run is served, here.
+    fn serving(&mut self, url: &str) {
+        let _ = url;
     }
 
     /// Where the run stands; called once a second unless it is headless.
@@ -94,6 +102,15 @@ pub enum SkyError {
     /// The job could not be loaded.
     #[error(transparent)]
     Agents(#[from] AgentError),
+    /// The run cannot be served.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// The world cannot be shown.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The modules cannot be hosted.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The trace could not be written.
     #[error("cannot write the trace {}: {source}", path.display())]
     Trace {

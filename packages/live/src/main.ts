@@ -1,0 +1,517 @@
+/**
+ * The live page: a world, as it moves.
+ *
+ * It knows nothing of the world but what the connection says. Where entities are is told by their fields: `latitude` and
+ * `longitude` of a component, else `x` and `y`. A module `clock` brings controls, one `airports` names and busyness, a
+ * timeline the chart; what is not there is not shown.
+ */
+import { TickClock, connect, type Connection, type ViewWorld } from "peristyle/client";
+import { Flights } from "./flights.js";
+import { Gantt, milliseconds } from "./gantt.js";
+import { drawMap } from "./map.js";
+import { CanvasRenderer, GlRenderer, NOTHING, axis, type Coordinates, type Renderer } from "./points.js";
+import { Camera, UNITED_STATES, type Bounds } from "./projection.js";
+import { CountingWebSocket, received } from "./socket.js";
+import { colours as readColours } from "./theme.js";
+
+interface Clock {
+  readonly tick: number;
+  readonly seconds: number;
+  readonly speed: number;
+  readonly ticks_per_second: number;
+  readonly paused: boolean;
+}
+interface Airport {
+  readonly iata: string;
+  readonly city: string;
+  readonly latitude: number;
+  readonly longitude: number;
+}
+type State = { clock?: Clock; airports?: { list: readonly Airport[] } };
+
+const element = <E extends HTMLElement>(id: string): E => document.getElementById(id) as E;
+const canvas = (id: string): HTMLCanvasElement => element<HTMLCanvasElement>(id);
+const text = (id: string, value: string): void => {
+  const node = element(id);
+  if (node.textContent !== value) node.textContent = value;
+};
+const grouped = new Intl.NumberFormat("en-US");
+
+const stage = element("stage");
+const [mapCanvas, pointCanvas, markCanvas] = ["map", "points", "marks"].map(canvas);
+let colours = readColours();
+let camera = new Camera(true, UNITED_STATES);
+let coordinates: Coordinates | undefined;
+let renderer: Renderer | undefined;
+let drawnCamera = -1;
+const flights = new Flights();
+const gantt = new Gantt();
+const ticks = new TickClock();
+let isNew = true;
+/** What the pointer is on: an entity, or none. */
+let pointed: { entity: number; x: number; y: number } | undefined;
+let isFixed = false;
+
+// ---- the connection ----
+
+let connection: Connection<State>;
+/** Whether there is state to select from. */
+let isReady = false;
+let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
+
+function open(): void {
+  connection = connect<State>("/ws" + location.search, {
+    topics: ["process.state", "render.state", "trace"],
+    WebSocket: CountingWebSocket as never,
+    view: { verify: true },
+    ...(token !== undefined && { token }),
+  });
+  isReady = false;
+  const { client } = connection;
+  void client.ready.then(() => (isReady = client === connection.client), () => {});
+  connection.on("status", showStatus);
+  connection.on("view", (view) => {
+    isNew = true;
+    begin(view);
+  });
+  connection.on("frame", ({ snapshot }) => {
+    isNew ||= snapshot;
+    ticks.arrived(performance.now());
+    updates++;
+    if (connection.view) update(connection.view);
+  });
+  connection.on("trace", (bytes) => {
+    gantt.add(bytes);
+    element("timeline").hidden = false;
+    layout();
+  });
+  connection.client.watch((state) => state.clock, showClock, { immediate: true });
+  connection.client.watch((state) => state.airports, (airports) => {
+    element("busy").hidden = element("legend").hidden = !airports;
+    if (airports) text("what", "flights in the air");
+  }, { immediate: true });
+}
+
+function airports(): readonly Airport[] {
+  return isReady ? (connection.client.select((state) => state.airports?.list) ?? []) : [];
+}
+
+let countdown: ReturnType<typeof setInterval> | undefined;
+
+function showStatus(status: Connection["status"]): void {
+  clearInterval(countdown);
+  const notice = element("notice");
+  const [form, retry] = [element("token-form"), element("retry")];
+  notice.hidden = status.status === "open" || (status.status === "connecting" && status.attempt === 0);
+  form.hidden = !(status.status === "closed" && status.code === 4401);
+  retry.hidden = status.status !== "waiting";
+  if (status.status === "waiting") {
+    const end = performance.now() + status.retryIn;
+    const why = status.reason === "" ? "The server is gone" : `The server said: ${status.reason}`;
+    const show = (): void => {
+      const seconds = Math.max(0, Math.ceil((end - performance.now()) / 1000));
+      text("notice-text", `${why}. Trying again in ${seconds} s.`);
+    };
+    show();
+    countdown = setInterval(show, 250);
+  } else if (status.status === "connecting") {
+    text("notice-text", "Connecting…");
+  } else if (status.status === "closed") {
+    text("notice-text", ending(status.code, status.reason));
+    if (status.code === 4401) element("token").focus();
+  }
+}
+
+function ending(code: number, reason: string): string {
+  if (code === 4401) return token === undefined ? "This world asks for a token." : "That token is not the right one.";
+  if (code === 4403) return `Not allowed: ${reason}.`;
+  if (reason.includes("version")) return `The server speaks another version than this page. Load it again. (${reason})`;
+  return reason === "" ? "The connection was closed." : `The connection was closed: ${reason}.`;
+}
+
+element("retry").onclick = () => connection.retry();
+element("token-form").onsubmit = (event) => {
+  event.preventDefault();
+  token = element<HTMLInputElement>("token").value;
+  connection.close();
+  open();
+};
+
+// ---- the world ----
+
+function find(view: ViewWorld): Coordinates | undefined {
+  for (const [x, y, isGlobe] of [["longitude", "latitude", true], ["x", "y", false]] as const) {
+    for (const { name, fields } of view.schema.components) {
+      if ([x, y].every((field) => fields.some((known) => known.name === field))) {
+        return { component: name, x, y, isGlobe };
+      }
+    }
+  }
+  return undefined;
+}
+
+function begin(view: ViewWorld): void {
+  coordinates = find(view);
+  if (coordinates === undefined) return;
+  camera = new Camera(coordinates.isGlobe, coordinates.isGlobe ? UNITED_STATES : { west: -1, south: -1, east: 1, north: 1 });
+  layout();
+  // A canvas has one kind of context for good.
+  if (renderer === undefined) {
+    const gl = pointCanvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true });
+    const flat = gl ? null : pointCanvas.getContext("2d");
+    if (gl) renderer = new GlRenderer(gl, coordinates);
+    else if (flat) renderer = new CanvasRenderer(flat, coordinates);
+    document.documentElement.dataset.renderer = gl ? "webgl" : "canvas";
+  }
+}
+
+function update(view: ViewWorld): void {
+  if (coordinates === undefined) return;
+  if (isNew && !coordinates.isGlobe) camera.fit(bounds(view, coordinates));
+  flights.update(view, isNew);
+  renderer?.update(view, flights.kinds, isNew);
+  isNew = false;
+}
+
+function bounds(view: ViewWorld, where: Coordinates): Bounds {
+  const found = { west: Infinity, south: Infinity, east: -Infinity, north: -Infinity };
+  const [x, y] = [axis(view, where, where.x), axis(view, where, where.y)];
+  for (let row = 0; x && y && row < view.rows; row++) {
+    if (view.entity(row) === 0) continue;
+    found.west = Math.min(found.west, x.values[row] * x.step);
+    found.east = Math.max(found.east, x.values[row] * x.step);
+    found.south = Math.min(found.south, y.values[row] * y.step);
+    found.north = Math.max(found.north, y.values[row] * y.step);
+  }
+  return found.west < found.east ? found : { west: -1, south: -1, east: 1, north: 1 };
+}
+
+/** The entity nearest to a pixel, if one is near. */
+function nearest(left: number, top: number): number | undefined {
+  const { view } = connection;
+  if (view === undefined || coordinates === undefined) return undefined;
+  const [x, y] = [axis(view, coordinates, coordinates.x), axis(view, coordinates, coordinates.y)];
+  if (!x || !y) return undefined;
+  const [placeX, placeY] = camera.place(left, top);
+  const reach = 9;
+  const [besideX] = camera.place(left + reach, top);
+  const [, besideY] = camera.place(left, top - reach);
+  const [wide, high] = [Math.abs(besideX - placeX) / x.step, Math.abs(besideY - placeY) / y.step];
+  const [atX, atY] = [placeX / x.step, placeY / y.step];
+  let [best, distance] = [-1, 1];
+  const { kinds } = flights;
+  for (let row = 0; row < view.rows; row++) {
+    const [byX, byY] = [(x.values[row] - atX) / wide, (y.values[row] - atY) / high];
+    const away = byX * byX + byY * byY;
+    if (away < distance && kinds[row] !== NOTHING) [best, distance] = [row, away];
+  }
+  return best < 0 ? undefined : view.entity(best);
+}
+
+// ---- panels ----
+
+function showClock(clock: Clock | undefined): void {
+  element("clock").hidden = element("controls").hidden = !clock;
+  if (!clock) return;
+  text("title", "Sky: every flight of one day over the United States");
+  const pause = element("pause");
+  pause.textContent = clock.paused ? "Continue" : "Pause";
+  pause.setAttribute("aria-pressed", String(clock.paused));
+  for (const input of element("speeds").querySelectorAll("input")) input.checked = Number(input.value) === clock.speed;
+}
+
+function call(method: string, ...args: unknown[]): Promise<unknown> {
+  return connection.client.call("clock", method, ...(args as never[])).catch((error: unknown) => {
+    text("notice-text", error instanceof Error ? error.message : String(error));
+  });
+}
+
+element("pause").onclick = () => {
+  const paused = connection.client.select((state) => state.clock?.paused);
+  void call(paused ? "resume" : "pause");
+};
+for (const speed of [60, 240, 960, 3600]) {
+  const label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "radio", name: "speed", value: String(speed) });
+  input.onchange = () => void call("setSpeed", speed);
+  label.append(input, `${speed}×`);
+  label.title = `${speed / 60} simulated minutes a second`;
+  element("speeds").append(label);
+}
+
+function showTime(tick: number): void {
+  const clock = isReady ? connection.client.select((state) => state.clock) : undefined;
+  if (!clock) return;
+  const passed = clock.paused ? 0 : ((tick - clock.tick) * clock.speed) / clock.ticks_per_second;
+  const minutes = Math.floor(((clock.seconds + passed) % 86_400) / 60);
+  text("time", `${String(Math.floor(minutes / 60)).padStart(2, "0")}:${String(minutes % 60).padStart(2, "0")}`);
+}
+
+let [updates, frames, lastTick, lastBytes, lastSecond] = [0, 0, 0, 0, performance.now()];
+
+/** Once a second. */
+function showFigures(now: number): void {
+  const seconds = (now - lastSecond) / 1000;
+  const tick = connection.view?.tick ?? 0;
+  const rate = (count: number): string => grouped.format(Math.max(0, Math.round(count / seconds)));
+  text("ticks", rate(tick - lastTick));
+  text("updates", rate(updates));
+  text("bytes", rate((received.bytes - lastBytes) / 1000));
+  text("rate", rate(frames));
+  [updates, frames, lastTick, lastBytes, lastSecond] = [0, 0, tick, received.bytes, now];
+  showAirports();
+  gantt.draw(canvas("gantt"), colours);
+  const rows = gantt.times(colours).map(({ name, colour, p50, p99 }) => {
+    const row = document.createElement("tr");
+    const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
+    swatch.style.background = colour;
+    const title = document.createElement("td");
+    title.append(swatch, name);
+    const cells = [p50, p99].map((took) => Object.assign(document.createElement("td"), { textContent: milliseconds(took) }));
+    row.append(title, ...cells);
+    return row;
+  });
+  element("systems").replaceChildren(...rows);
+  if (connection.status.status === "open" && isReady && !element("controls").hidden) {
+    const asked = performance.now();
+    void connection.client.call("clock", "ping").then(
+      () => text("trip", (performance.now() - asked).toFixed(1)),
+      () => text("trip", "–"),
+    );
+  }
+}
+
+function busiest(): { at: number; count: number }[] {
+  const all = flights.busyness.map((count, at) => ({ at, count })).filter(({ count }) => count > 0);
+  return all.sort((a, b) => b.count - a.count).slice(0, 8);
+}
+
+function showAirports(): void {
+  const list = airports();
+  if (list.length === 0) return;
+  const top = busiest();
+  const most = top[0]?.count ?? 1;
+  const items = top.map(({ at, count }) => {
+    const item = document.createElement("li");
+    const part = (className: string, textContent: string): HTMLElement =>
+      Object.assign(document.createElement("span"), { className, textContent });
+    const bar = part("bar", "");
+    bar.style.width = `${(100 * count) / most}%`;
+    const { iata, city } = list[at] ?? { iata: "?", city: "" };
+    item.append(part("iata", iata), part("city", city), part("number", grouped.format(count)), bar);
+    return item;
+  });
+  element("airports").replaceChildren(...items);
+}
+
+function showPointed(): void {
+  const tip = element("tip");
+  const { view } = connection;
+  const row = pointed && view ? view.row(pointed.entity) : -1;
+  tip.hidden = row < 0;
+  if (row < 0 || !view || !pointed) return;
+  const list = airports();
+  const field = (name: string): number | undefined => {
+    const value = view.column("Flight", name)?.[row];
+    return value === undefined ? undefined : Number(value);
+  };
+  const [origin, destination, delay] = ["origin", "destination", "delay"].map(field);
+  const lines: (string | Node)[] = [];
+  if (origin !== undefined && destination !== undefined && list.length > 0) {
+    const way = document.createElement("b");
+    way.textContent = `${list[origin]?.iata ?? "?"} → ${list[destination]?.iata ?? "?"}`;
+    const cities = document.createElement("small");
+    cities.textContent = `${list[origin]?.city ?? ""} to ${list[destination]?.city ?? ""}`;
+    lines.push(way, document.createElement("br"), cities, document.createElement("br"));
+    const minutes = Math.abs(delay ?? 0);
+    lines.push((delay ?? 0) > 0 ? `${minutes} min late` : minutes > 0 ? `${minutes} min early` : "on time");
+  } else {
+    lines.push(`Entity ${pointed.entity % 2 ** 32}`);
+  }
+  tip.replaceChildren(...lines);
+  const [left, top] = [pointed.x + 14, pointed.y + 14];
+  tip.style.left = `${Math.min(left, innerWidth - tip.offsetWidth - 8)}px`;
+  tip.style.top = `${Math.min(top, innerHeight - tip.offsetHeight - 8)}px`;
+}
+
+// ---- drawing ----
+
+const ratio = (): number => Math.min(devicePixelRatio || 1, 2);
+
+function layout(): void {
+  const [width, height] = [innerWidth, innerHeight];
+  for (const sheet of [mapCanvas, pointCanvas, markCanvas]) {
+    const [wide, high] = [Math.round(width * ratio()), Math.round(height * ratio())];
+    if (sheet.width !== wide) sheet.width = wide;
+    if (sheet.height !== high) sheet.height = high;
+  }
+  const isNarrow = width <= 720;
+  const timeline = element("timeline").hidden ? 0 : element("timeline").offsetHeight + 16;
+  camera.resize(width, height, {
+    top: isNarrow ? element("head").offsetHeight + 10 : 0,
+    right: isNarrow ? 0 : 232,
+    bottom: timeline + (isNarrow ? element("figures").offsetHeight + 10 : 0),
+    left: 0,
+  });
+}
+
+/** The busiest airports, and what is pointed at. */
+function drawMarks(): void {
+  const context = markCanvas.getContext("2d");
+  const { view } = connection;
+  if (context === null) return;
+  context.setTransform(ratio(), 0, 0, ratio(), 0, 0);
+  context.clearRect(0, 0, camera.width, camera.height);
+  const list = airports();
+  const top = list.length > 0 ? busiest() : [];
+  context.font = "11px system-ui, sans-serif";
+  for (const { at, count } of top) {
+    const airport = list[at];
+    if (!airport) continue;
+    const [x, y] = camera.project(airport.longitude, airport.latitude);
+    context.beginPath();
+    context.arc(x, y, 3 + 7 * Math.sqrt(count / (top[0]?.count || 1)), 0, 2 * Math.PI);
+    context.strokeStyle = colours.ring;
+    context.globalAlpha = 0.75;
+    context.lineWidth = 1;
+    context.stroke();
+    context.globalAlpha = 1;
+    context.fillStyle = colours.text;
+    context.fillText(airport.iata, x + 12, y + 4);
+  }
+  const row = pointed && view ? view.row(pointed.entity) : -1;
+  if (row < 0 || !view || !coordinates) return;
+  const [x, y] = [axis(view, coordinates, coordinates.x), axis(view, coordinates, coordinates.y)];
+  if (!x || !y) return;
+  const [left, above] = camera.project(x.values[row] * x.step, y.values[row] * y.step);
+  context.beginPath();
+  context.arc(left, above, 8, 0, 2 * Math.PI);
+  context.strokeStyle = colours.ring;
+  context.lineWidth = 1.5;
+  context.stroke();
+}
+
+/** How long the script took of late, for who measures. */
+const script = { frames: 0, total: 0, most: 0 };
+
+function draw(now: number): void {
+  const began = performance.now();
+  requestAnimationFrame(draw);
+  frames++;
+  if (drawnCamera !== camera.version) {
+    drawMap(mapCanvas, camera, ratio(), colours);
+    drawnCamera = camera.version;
+  }
+  const part = ticks.part(now);
+  renderer?.draw(camera, ratio(), part, colours);
+  const { view } = connection;
+  if (view?.tick !== undefined) {
+    text("count", grouped.format(view.length));
+    showTime(view.tick);
+  }
+  drawMarks();
+  showPointed();
+  if (now - lastSecond >= 1000) showFigures(now);
+  const took = performance.now() - began;
+  script.frames++;
+  script.total += took;
+  script.most = Math.max(script.most, took);
+}
+
+// ---- the user ----
+
+let drag: { x: number; y: number; moved: boolean } | undefined;
+const pointers = new Map<number, { x: number; y: number }>();
+const spread = (): number => {
+  const [a, b] = [...pointers.values()];
+  return a && b ? Math.hypot(a.x - b.x, a.y - b.y) : 0;
+};
+stage.addEventListener("pointerdown", (event) => {
+  stage.setPointerCapture(event.pointerId);
+  pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  drag = { x: event.clientX, y: event.clientY, moved: false };
+});
+stage.addEventListener("pointermove", (event) => {
+  const { clientX: x, clientY: y } = event;
+  const before = spread();
+  if (pointers.has(event.pointerId)) pointers.set(event.pointerId, { x, y });
+  if (drag && pointers.size === 2) {
+    if (before > 0) camera.zoomAt(spread() / before, x, y);
+    drag.moved = true;
+  } else if (drag) {
+    if (drag.moved || Math.hypot(x - drag.x, y - drag.y) > 4) {
+      camera.pan(x - drag.x, y - drag.y);
+      drag = { x, y, moved: true };
+    }
+  } else if (!isFixed) {
+    const entity = nearest(x, y);
+    pointed = entity === undefined ? undefined : { entity, x, y };
+  }
+});
+const release = (event: PointerEvent): void => {
+  pointers.delete(event.pointerId);
+  if (drag && !drag.moved) {
+    const entity = nearest(event.clientX, event.clientY);
+    isFixed = entity !== undefined;
+    pointed = entity === undefined ? undefined : { entity, x: event.clientX, y: event.clientY };
+  }
+  drag = undefined;
+};
+stage.addEventListener("pointerup", release);
+stage.addEventListener("pointercancel", release);
+stage.addEventListener("pointerleave", () => {
+  if (!isFixed) pointed = undefined;
+});
+stage.addEventListener(
+  "wheel",
+  (event) => {
+    event.preventDefault();
+    camera.zoomAt(Math.exp(-event.deltaY * (event.deltaMode === 1 ? 0.05 : 0.0015)), event.clientX, event.clientY);
+  },
+  { passive: false },
+);
+addEventListener("keydown", (event) => {
+  if (event.target instanceof HTMLInputElement && event.target.type !== "radio") return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = 60;
+  const moves: Record<string, () => void> = {
+    "+": () => camera.zoomAt(1.25, camera.width / 2, camera.height / 2),
+    "=": () => camera.zoomAt(1.25, camera.width / 2, camera.height / 2),
+    "-": () => camera.zoomAt(0.8, camera.width / 2, camera.height / 2),
+    "0": () => camera.reset(),
+    Escape: () => {
+      isFixed = false;
+      pointed = undefined;
+    },
+    ...(document.activeElement === stage && {
+      ArrowLeft: () => camera.pan(step, 0),
+      ArrowRight: () => camera.pan(-step, 0),
+      ArrowUp: () => camera.pan(0, step),
+      ArrowDown: () => camera.pan(0, -step),
+      " ": () => element("pause").click(),
+    }),
+  };
+  const move = moves[event.key];
+  if (!move) return;
+  event.preventDefault();
+  move();
+});
+addEventListener("resize", layout);
+matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => {
+  colours = readColours();
+  camera.version++;
+});
+
+/** What tests and measurements ask of the page. */
+Object.assign(globalThis, {
+  peristyle: {
+    get connection() {
+      return connection;
+    },
+    script,
+  },
+});
+
+open();
+layout();
+requestAnimationFrame(draw);

@@ -17,9 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         world.spawn((Position { x: (at as f32).sqrt(), y: 0.0 },))?;
     }
     let mut scheduler = Scheduler::new(world, Options::default())?;
-    scheduler.add(System::new("turn").each(|position: &mut Position| {
-        let (sin, cos) = (0.4 / (1.0 + position.x.hypot(position.y))).sin_cos();
-        *position = Position { x: cos * position.x - sin * position.y, y: sin * position.x + cos * position.y };
+    scheduler.add(System::new("turn").each::<&mut Position>(|_, position| {
+        let (x, y) = (*position.x, *position.y);
+        let (sin, cos) = (0.4 / (1.0 + x.hypot(y))).sin_cos();
+        (*position.x, *position.y) = (cos * x - sin * y, sin * x + cos * y);
     }))?;
     let spec = ViewSpec::new().with(ComponentView::of::<Position>().quantised("x", 0.01).quantised("y", 0.01));
     let feed = WorldFeed::new(scheduler.world_mut(), spec, FeedOptions::default())?;

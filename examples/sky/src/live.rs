@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peristyle_gateway::{Every, FeedOptions, Gateway, WorldFeed};
-use peristyle_mirror::{Failure, Host, HostOptions, Plain, State, SyncMode, module};
+use peristyle_mirror::{Failure, Host, HostOptions, State, SyncMode, module};
 use peristyle_replica::{ComponentView, Predictor, ViewSpec};
 use peristyle_timeline::Timeline;
 use peristyle_world::World;
@@ -52,6 +52,10 @@ pub struct Clock {
     pub paused: bool,
 }
 
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure { name: "RangeError".into(), message: error.to_string() }
+}
+
 #[module]
 impl Clock {
     /// Lets time stand still.
@@ -69,7 +73,7 @@ impl Clock {
     /// Lets time pass at so many simulated seconds per second; returns it.
     #[action]
     fn set_speed(&mut self, speed: f64) -> Result<f64, Failure> {
-        self.speed = parse_speed(&speed.to_string()).map_err(|error| Failure::refusal(error.to_string()))?;
+        self.speed = parse_speed(&speed.to_string()).map_err(refused)?;
         Ok(self.speed)
     }
 
@@ -90,7 +94,7 @@ struct Place {
 /// The airports, by the index that flights name them by.
 #[derive(Clone, State)]
 struct Places {
-    list: Plain<Vec<Place>>,
+    list: Vec<Place>,
 }
 
 #[module(name = "airports")]
@@ -132,7 +136,7 @@ impl Live {
             latitude: airports.latitude()[usize::from(index)],
             longitude: airports.longitude()[usize::from(index)],
         };
-        let places = Places { list: Plain((0..airports.len() as u16).map(place).collect()) };
+        let places = Places { list: (0..airports.len() as u16).map(place).collect() };
         let host = Host::builder()
             .sync(SyncMode::Patch)
             .queued_module(pace.clone())

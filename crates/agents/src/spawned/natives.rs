@@ -32,7 +32,8 @@ pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawVa
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 19] = [
+    const NATIVES: [(&CStr, Native, u32); 20] = [
+        (c"inspect", inspect, 0),
         (c"print", print, 2),
         (c"now", now, 0),
         (c"setTimer", set_timer, 2),
@@ -136,6 +137,17 @@ unsafe extern "C" fn print(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     native(raw, argc, vp, |cx, call| {
         let level = Level::from_index(call.number(0) as i32);
         call.realm.shared.console.print(level, &call.text(cx, 1));
+        Ok(())
+    })
+}
+
+/// `inspect()`: what `inspect.js` evaluates to.
+unsafe extern "C" fn inspect(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        rooted!(in(raw) let mut inspector = UndefinedValue());
+        // SAFETY: the context is in the agent's realm.
+        unsafe { call.realm.inspector(cx, &mut inspector)? };
+        call.give(inspector.get());
         Ok(())
     })
 }

@@ -194,7 +194,7 @@ pub(crate) fn spare(
     // Nothing of this is used, but for the options: an order replaces it.
     let life = Life {
         shared: shared.clone(),
-        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::new(None, None))?),
+        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::default())?),
         hooks: Arc::new(AgentHooks::new(|_| {})),
         control: Control::new(inbox.clone()),
         inbox,

@@ -73,13 +73,12 @@ impl Library {
                 Ok(Library { main, modules: HashMap::new(), files: true, host })
             }
             Code::Source { name, text } => {
-                let mut main = Source::clone(&*shared.sources.prepare(&normal(Path::new(&name)), text)?);
+                let mut main = shared.sources.prepare(&normal(Path::new(&name)), text)?;
                 // It imports as a file of the working directory would.
                 let place = std::env::current_dir().ok().filter(|_| main.path.is_relative());
                 if let Some(url) = place.and_then(|place| Url::from_file_path(place.join(&main.path)).ok()) {
-                    main.url = url.into();
+                    main = Arc::new(Source { url: url.into(), ..Source::clone(&main) });
                 }
-                let main = Arc::new(main);
                 let modules = HashMap::from([(main.path.clone(), main.clone())]);
                 Ok(Library { main, modules, files: true, host })
             }

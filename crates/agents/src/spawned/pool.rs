@@ -72,7 +72,17 @@ impl Pool {
 
     /// Keeps `count` spares for agents with these options, from now on; returns when they are there.
     pub(crate) fn keep(&self, shared: &Arc<Shared>, count: usize, options: AgentOptions) -> Result<(), AgentError> {
-        let options = AgentOptions { name: String::new(), on_error: None, ..options };
+        // What belongs to one agent comes with its order, and is not kept here.
+        let options = AgentOptions {
+            name: String::new(),
+            import_map: None,
+            loader: None,
+            on_start: None,
+            on_exit: None,
+            on_error: None,
+            on_unhandled_rejection: None,
+            ..options
+        };
         let mut state = self.lock();
         (state.wanted, state.failure, state.taken) = (count, None, None);
         let kept = if state.options.fits(&options) { count.min(state.spares.len()) } else { 0 };

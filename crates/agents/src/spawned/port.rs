@@ -172,6 +172,15 @@ impl Channel {
         this.is_awaited = false;
         sides[1 - side].watcher.clone()
     }
+
+    /// Whether a side could post a message of `bytes` bytes.
+    fn check(&self, side: usize, bytes: u64) -> Result<(), PostError> {
+        let sides = self.lock();
+        if sides[side].closed || sides[1 - side].closed {
+            return Err(PostError::Closed);
+        }
+        check(&sides[1 - side], &self.limits, bytes)
+    }
 }
 
 /// Makes a side hold its agent's inbox exactly while a message may still come to a listener.
@@ -216,7 +225,12 @@ impl End {
         Arc::as_ptr(&self.channel)
     }
 
-    /// Tells whether messages could be posted, also once the end has moved.
+    /// Whether a message of `bytes` bytes could be posted now.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
+        self.channel.check(self.side, bytes)
+    }
+
+    /// Tells the same, also once the end has moved.
     pub(crate) fn room(&self) -> Room {
         Room { channel: self.channel.clone(), side: self.side }
     }
@@ -466,11 +480,7 @@ pub(crate) struct Room {
 impl Room {
     /// Whether a message of `bytes` bytes could be posted now.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
-        let sides = self.channel.lock();
-        if sides[self.side].closed || sides[1 - self.side].closed {
-            return Err(PostError::Closed);
-        }
-        check(&sides[1 - self.side], &self.channel.limits, bytes)
+        self.channel.check(self.side, bytes)
     }
 }
 
@@ -526,7 +536,7 @@ impl Port {
             Ok(value) => value,
             Err(error) => return Err((error.into(), ports)),
         };
-        if let Err(error) = self.0.room().check(value.bytes()) {
+        if let Err(error) = self.0.check(value.bytes()) {
             if matches!(error, PostError::Full { .. }) {
                 self.0.await_room();
             }

@@ -12,8 +12,7 @@ macro_rules! sources {
 
 /// What `peristyle` gives agents.
 const INDEX: &str = r#"
-export * from "./peristyle/app/modules.js";
-export * from "./peristyle/app/agent.js";
+export * from "./peristyle/app/index.js";
 export * from "./peristyle/client/mirror/client.js";
 export * from "./peristyle/client/transports/memory.js";
 export * from "./peristyle/client/transports/post-message.js";
@@ -22,6 +21,8 @@ export * from "./peristyle/client/transports/post-message.js";
 static MODULES: LazyLock<Arc<BTreeMap<String, String>>> = LazyLock::new(|| {
     let sources = sources! {
         "app/agent.ts"
+        "app/host.ts"
+        "app/index.ts"
         "app/modules.ts"
         "app/tracker.ts"
         "client/mirror/client.ts"

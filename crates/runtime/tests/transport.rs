@@ -300,3 +300,38 @@ fn text_that_only_json_carries_crosses_as_text() {
     assert_eq!(parse_json(&text).unwrap(), parse_json(message).unwrap());
     assert!(far.try_receive().unwrap().is_none());
 }
+
+#[test]
+fn a_client_here_follows_a_host_in_an_agent_until_it_ends() {
+    let cluster = Cluster::new().unwrap();
+    let text = r#"
+        import { createPostMessageWorkerTransport, createWorkerApp, defineModule } from "peristyle";
+        class Counter {
+            count = 0;
+            increase(step) { return (this.count += step); }
+            fails() { this.count = -1; throw new RangeError("no"); }
+            async never() { await new Promise(() => {}); }
+        }
+        const counter = defineModule(Counter, { name: "counter", state: ["count"], actions: ["increase", "fails", "never"] });
+        onmessage = ({ ports: [port] }) => {
+            createWorkerApp({ providers: [counter], transport: createPostMessageWorkerTransport(port), sync: "patch" });
+        };
+    "#;
+    let agent = spawn(&cluster, text);
+    let (near, far) = Port::pair(PortLimits::default());
+    agent.port().post_with("client", vec![far]).unwrap();
+    let transport = PortTransport::new(near, PortOptions::client());
+    let client = Client::connect(transport, ClientOptions::default()).unwrap();
+    block_on(client.ready()).unwrap();
+    assert_eq!(block_on(client.call::<i64>("counter", "increase", (3,))).unwrap(), 3);
+    let error = block_on(client.call::<i64>("counter", "fails", ())).unwrap_err();
+    assert!(matches!(&error, CallError::Remote(error) if error.name == "RangeError"), "{error:?}");
+    let refused = block_on(client.call::<i64>("counter", "constructor", ())).unwrap_err().to_string();
+    assert_eq!(refused, "Remote worker error: counter.constructor is neither an action nor exposed");
+    assert_eq!((client.version(), client.state().unwrap().to_json()), (1, r#"{"counter":{"count":3}}"#.into()));
+    let never = client.call::<i64>("counter", "never", ());
+    agent.terminate();
+    assert_eq!(block_on(never), Err(CallError::Transport(TransportError::Closed)));
+    // The last state stays readable.
+    assert_eq!(client.version(), 1);
+}

@@ -4,6 +4,7 @@ import { build } from "esbuild";
 /** The entry points: name, source, and how large they may be minified and gzipped, in bytes. */
 export const entries = [
   { name: "client", source: "src/client/index.ts", bytesMax: 15_000 },
+  { name: "app", source: "src/app/index.ts", bytesMax: 6_000 },
   { name: "data-transport", source: "src/client/transports/data-transport.ts", bytesMax: 1_500 },
 ];
 

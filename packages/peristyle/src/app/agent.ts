@@ -18,24 +18,8 @@
  * | `{Value: [number, text or null]}`, `{Error: [number, name, message]}` | what became of a call |
  * | `{Lost: why}` | a change could not be told: the host must not go on with the app |
  */
-import { App, type Expose, type Provider } from "./modules.js";
-
-/** How an app is hosted. */
-export interface WorkerAppOptions {
-  /** Its modules. */
-  readonly providers: readonly Provider[];
-  /** Methods that clients may call beside actions, by module. */
-  readonly expose?: Expose;
-}
-
-/** An app that is hosted. */
-export interface WorkerApp {
-  readonly app: Pick<App, "get">;
-  /** Resolves when the host serves the app. */
-  readonly ready: Promise<void>;
-  /** Leaves the host: the app's modules are gone from it. */
-  dispose(): void;
-}
+import { describe, textOf, type App, type Hosting } from "./modules.js";
+import type { Change } from "./tracker.js";
 
 interface Endpoint {
   addEventListener(type: "message", listener: (event: MessageLike) => void): void;
@@ -74,27 +58,32 @@ function hostPort(): Promise<HostPort> {
   });
 }
 
-/** Hosts an app. An agent has one. */
-export function createWorkerApp({ providers, expose = {} }: WorkerAppOptions): WorkerApp {
-  const realm = globalThis as unknown as Record<symbol, unknown>;
-  if (realm[mark] !== undefined) throw new Error("this agent hosts an app already");
-  let host: Link | undefined;
-  let isDisposed = false;
-  const app = new App(providers, expose, (changes) => host?.change(changes));
-  realm[mark] = true;
-  const ready = hostPort().then((port) => {
-    if (isDisposed) port.close();
-    else host = new Link(app, port);
-  });
-  return {
-    app,
-    ready,
-    dispose() {
-      isDisposed = true;
-      host?.close();
-      host = undefined;
-    },
-  };
+/** Hosts an app of this agent, which has one. */
+export class AgentHosting implements Hosting {
+  readonly ready: Promise<void>;
+  #link: Link | undefined;
+  #isDisposed = false;
+
+  constructor(app: App) {
+    const realm = globalThis as unknown as Record<symbol, unknown>;
+    if (realm[mark] !== undefined) throw new Error("this agent hosts an app already");
+    realm[mark] = true;
+    this.ready = hostPort().then((port) => {
+      if (this.#isDisposed) port.close();
+      else this.#link = new Link(app, port);
+    });
+  }
+
+  publish(changes: readonly Change[]): void {
+    this.#link?.change(changes);
+  }
+
+  /** Leaves the host: the app's modules are gone from it. */
+  dispose(): void {
+    this.#isDisposed = true;
+    this.#link?.close();
+    this.#link = undefined;
+  }
 }
 
 /** An app at its host. */
@@ -116,7 +105,7 @@ class Link {
     });
   }
 
-  change(changes: readonly { module: string; patches: string }[]): void {
+  change(changes: readonly Change[]): void {
     const state = (module: string): string | null => (this.#wantsStates ? this.#app.text(module) : null);
     try {
       this.#port.postMessage({ Change: changes.map(({ module, patches }) => [module, patches, state(module)]) });
@@ -166,23 +155,5 @@ class Link {
       this.#app.commit();
       failed(error);
     });
-  }
-}
-
-/** The JSON text of a result; null if there is none. */
-function textOf(value: unknown): string | null {
-  if (value === undefined) return null;
-  const text = JSON.stringify(value) as string | undefined;
-  if (text === undefined) throw new TypeError(`a result is plain data, not a ${typeof value}`);
-  return text;
-}
-
-/** Name and message of what was thrown. */
-function describe(thrown: unknown): [string, string] {
-  try {
-    if (thrown instanceof Error) return [String(thrown.name), String(thrown.message)];
-    return ["Error", String(thrown)];
-  } catch {
-    return ["Error", "its properties throw"];
   }
 }

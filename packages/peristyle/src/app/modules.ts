@@ -54,6 +54,15 @@ export interface Declaration {
   readonly methods: readonly string[];
 }
 
+/** What serves an app to clients. */
+export interface Hosting {
+  /** Resolves when it does. */
+  readonly ready: Promise<void>;
+  /** Takes in a change of the app. */
+  publish(changes: readonly Change[]): void;
+  dispose(): void;
+}
+
 /** Modules that run. */
 export class App {
   readonly #tracker: Tracker;
@@ -92,6 +101,13 @@ export class App {
   /** The state of a module as JSON text. */
   text(module: string): string {
     return JSON.stringify(this.#modules.get(module)?.raw);
+  }
+
+  /** Why clients may not call something; nothing if they may. */
+  refusal(module: string, method: string): string | undefined {
+    const running = this.#modules.get(module);
+    if (!running) return `there is no module \`${module}\``;
+    return running.actions.has(method) ? undefined : `${module}.${method} is neither an action nor exposed`;
   }
 
   /** Calls a method as a client does. */
@@ -183,4 +199,22 @@ function methodsOf(instance: object): Map<string, Method> {
     }
   }
   return methods;
+}
+
+/** The JSON text of a result; null if there is none. */
+export function textOf(value: unknown): string | null {
+  if (value === undefined) return null;
+  const text = JSON.stringify(value) as string | undefined;
+  if (text === undefined) throw new TypeError(`a result is plain data, not a ${typeof value}`);
+  return text;
+}
+
+/** Name and message of what was thrown. */
+export function describe(thrown: unknown): [name: string, message: string] {
+  try {
+    if (thrown instanceof Error) return [String(thrown.name), String(thrown.message)];
+    return ["Error", String(thrown)];
+  } catch {
+    return ["Error", "its properties throw"];
+  }
 }

@@ -25,7 +25,7 @@ const DEPTHS: [(&str, &str); 25] = [
     ("JSON.parse('['.repeat(2e5) + ']'.repeat(2e5));", "fine"),
     ("new RegExp('('.repeat(2e5) + ')'.repeat(2e5));", "InternalError"),
     ("new RegExp('(?:'.repeat(2e5) + ')'.repeat(2e5)).test('');", "InternalError"),
-    ("/^(?:x|y)*$/.test('xy'.repeat(2e6));", "InternalError"),
+    ("/^(?:x|y)*$/.test('xy'.repeat(2e6));", "fine"),
     ("new Function('return ' + '('.repeat(2e5) + ')'.repeat(2e5));", "InternalError"),
     ("new Function('a', `${'if (a) {'.repeat(1e5)}${'}'.repeat(1e5)}`);", "InternalError"),
     ("let a = []; for (let i = 0; i < 1e5; i++) a = [a]; structuredClone(a);", "fine"),

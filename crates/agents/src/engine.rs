@@ -97,7 +97,7 @@ impl Parent {
                 // Who asked may have gone; the ticket then just dies.
                 let _ = answer.send(parent.prepare_for_new_child());
                 births = births.wrapping_add(1);
-                if births % BIRTHS_PER_COLLECTION == 0 {
+                if births.is_multiple_of(BIRTHS_PER_COLLECTION) {
                     // SAFETY: this thread's context, alive; nothing runs in it.
                     unsafe { JS_GC(parent.cx().raw_cx(), GCReason::API) };
                 }

@@ -212,6 +212,52 @@
 //! Recursion ends in a catchable `InternalError` before the thread's stack does. [`Cluster::interrupt_all`] stops what
 //! runs; [`Limits`] stop a call that outgrows its heap or its time. What was stopped cannot catch it, and its agent goes on.
 //!
+//! A spawned agent that outgrows its [`heap_bytes`](AgentOptions::heap_bytes) ends alone, with [`Exit::OutOfMemory`], before
+//! it has a quarter more. [`AgentHandle::terminate`] stops loops, waits, microtasks, WebAssembly and workers within a
+//! fraction of a millisecond; not built-ins that never look (`indexOf`, `JSON.parse`, `replaceAll`, `normalize`, `split`,
+//! structured clones, compilation, large BigInts): these end first. What they take grows with what they are given, which
+//! `heap_bytes` and [`PortLimits::message_bytes`] bound.
+//!
+//! # Threads
+//! What Rust has of an agent is `Send` and `Sync`, and owns what it points to. What belongs to one thread cannot leave it:
+//! the realm and all that the engine owns have no public type.
+//!
+//! ```
+//! fn crosses<T: Send + Sync>() {}
+//! crosses::<peristyle_agents::Cluster>();
+//! crosses::<peristyle_agents::AgentHandle>();
+//! crosses::<peristyle_agents::Port>();
+//! crosses::<peristyle_agents::Message>();
+//! ```
+//!
+//! A wait borrows its port, so it ends before the port goes to another agent:
+//!
+//! ```compile_fail,E0505
+//! # fn send(port: peristyle_agents::Port, other: &peristyle_agents::Port) {
+//! let next = port.receive();
+//! other.post_with(&(), vec![port]);
+//! next.wait();
+//! # }
+//! ```
+//!
+//! A handle that was joined asks nothing more:
+//!
+//! ```compile_fail,E0382
+//! # fn end(agent: peristyle_agents::AgentHandle) {
+//! let end = agent.join();
+//! agent.post(&1);
+//! # }
+//! ```
+//!
+//! A callback runs on the agent's thread, so it takes nothing that must stay on this one:
+//!
+//! ```compile_fail,E0277
+//! # fn listen(agent: peristyle_agents::AgentHandle) {
+//! let count = std::rc::Rc::new(std::cell::Cell::new(0));
+//! agent.on_message(move |_| count.set(count.get() + 1));
+//! # }
+//! ```
+//!
 //! # Rules
 //! - This is the only crate that names the engine; no type of it is public.
 //! - A job's call allocates nothing on the Rust heap once its job is bound in its agent.

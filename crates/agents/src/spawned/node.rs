@@ -59,7 +59,7 @@ pub enum Stream {
 /// Takes what scripts write to `process.stdout` and `process.stderr`, on the agent's thread.
 pub type OutputHook = Arc<dyn Fn(Stream, &str) + Send + Sync>;
 
-/// An agent in Node's manner: what its `process` shows and what it may read.
+#[doc = include_str!("../../docs/node.md")]
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// `process.argv` after the program and the script.

@@ -32,3 +32,7 @@ try {
 } catch (error) {
   console.log(error.name);
 }
+const unheld = new BroadcastChannel("unheld");
+unheld.onmessage = () => {};
+unheld.unref();
+console.log("end");

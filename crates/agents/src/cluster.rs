@@ -21,7 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
-use crate::spawned::Broadcasts;
+use crate::spawned::{Broadcasts, Pool};
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,7 @@ impl Cluster {
             limits,
             running: Mutex::default(),
             parent,
+            pool: Pool::default(),
         });
         Ok(Cluster(Arc::new(Handle { shared })))
     }
@@ -207,6 +208,12 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.pool.close();
+    }
+}
+
 /// What agents keep of their cluster.
 pub(crate) struct Shared {
     pub(crate) sources: Sources,
@@ -217,6 +224,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     running: Mutex<Vec<Weak<Control>>>,
     pub(crate) parent: Arc<Parent>,
+    /// Spawned agents that wait for something to run.
+    pub(crate) pool: Pool,
 }
 
 impl Shared {

@@ -141,6 +141,18 @@ pub(crate) unsafe fn take_port(object: *mut JSObject) -> Option<Box<PortBox>> {
     }
 }
 
+/// Gives a port another end.
+///
+/// # Safety
+/// As for [`take_port`]; the port was not transferred.
+pub(crate) unsafe fn give_end(object: *mut JSObject, end: End) {
+    // SAFETY: as the caller answers; the slot owns the box from here on.
+    unsafe {
+        drop(take_port(object));
+        ja::JS_SetReservedSlot(object, 0, &PrivateValue(Box::into_raw(PortBox::new(end)).cast()));
+    }
+}
+
 /// Makes a `MessagePort` of an end.
 ///
 /// # Safety

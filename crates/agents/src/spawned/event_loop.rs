@@ -25,16 +25,18 @@ use mozjs::{glue, rooted};
 use super::clone::port_of;
 use super::control::Control;
 use super::convert::{Pending, done, text_to_js, to_js};
+use super::host_modules::HostModules;
 use super::inbox::{Dispatch, Inbox, Next, Task};
 use super::loader::{self, Library};
 use super::message::Packet;
 use super::natives;
 use super::node::{self, Origin, Seat};
+use super::pool::{Ended, Order, Waiting};
 use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::value::Value;
-use super::{AgentHooks, AgentOptions, CallError, Exit, Thrown, broadcast, foreign};
+use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
@@ -143,25 +145,88 @@ pub(crate) struct Life {
     pub(crate) seat: Seat,
 }
 
-/// Starts an agent's thread. `ended` runs there, last.
+/// Starts an agent, on a thread that waits for one if there is. `ended` runs there, last.
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
-    let name = if life.options.name.is_empty() { "peristyle-agent" } else { life.options.name.as_str() };
-    // A thread's name cannot hold a NUL.
-    let builder = thread::Builder::new().name(name.replace('\0', "\u{fffd}")).stack_size(life.options.stack_bytes);
     let on_exit = life.options.on_exit.clone();
-    let body = move || {
-        let exit = catch_unwind(AssertUnwindSafe(|| live(life)));
-        let exit = exit.unwrap_or_else(|_| Exit::Failed(AgentError::Engine("the agent's thread panicked".into())));
+    let ended = move |exit: Exit| {
         if let Some(hook) = on_exit {
             // A panic was reported by the panic hook; the agent has ended all the same.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&exit)));
         }
         ended(exit);
     };
+    let shared = life.shared.clone();
+    match shared.pool.take(Box::new(Order { life, ended: Box::new(ended) })) {
+        Ok(thread) => Ok(thread),
+        Err(order) => {
+            let Order { life, ended } = *order;
+            let (name, stack_bytes) = (life.options.name.clone(), life.options.stack_bytes);
+            thread(&name, stack_bytes, move || {
+                let exit = catch_unwind(AssertUnwindSafe(|| live(life, None)));
+                ended(exit.unwrap_or_else(|_| panicked()));
+            })
+        }
+    }
+}
+
+/// Starts a thread that sets an agent up and waits for an order.
+pub(crate) fn spare(
+    shared: &Arc<Shared>,
+    options: AgentOptions,
+    waiting: Waiting,
+) -> Result<JoinHandle<()>, AgentError> {
+    let inbox = Arc::new(Inbox::new());
+    // Nothing of this is used, but for the options: an order replaces it.
+    let life = Life {
+        shared: shared.clone(),
+        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::default())?),
+        hooks: Arc::new(AgentHooks::new(|_| {})),
+        control: Arc::new(Control::new(inbox.clone())),
+        inbox,
+        port: End::pair(options.ports).0,
+        seat: Seat::default(),
+        options,
+    };
+    thread("", life.options.stack_bytes, move || {
+        let mut told = None;
+        let exit = catch_unwind(AssertUnwindSafe(|| live(life, Some((waiting, &mut told)))));
+        if let Some(ended) = told {
+            ended(exit.unwrap_or_else(|_| panicked()));
+        }
+    })
+}
+
+fn panicked() -> Exit {
+    Exit::Failed(AgentError::Engine("the agent's thread panicked".into()))
+}
+
+fn thread(name: &str, stack_bytes: usize, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
+    let name = if name.is_empty() { "peristyle-agent" } else { name };
+    // A thread's name cannot hold a NUL.
+    let builder = thread::Builder::new().name(name.replace('\0', "\u{fffd}")).stack_size(stack_bytes);
     builder.spawn(body).map_err(|error| AgentError::Engine(format!("no thread for the agent: {error}")))
 }
 
-fn live(life: Life) -> Exit {
+/// Names this thread, as far as the system can: 15 bytes.
+fn rename(name: &str) {
+    #[cfg(target_os = "linux")]
+    if !name.is_empty() {
+        let short: String = name
+            .chars()
+            .scan(0, |bytes: &mut usize, c| {
+                *bytes += c.len_utf8();
+                (*bytes <= 15 && c != '\0').then_some(c)
+            })
+            .collect();
+        if let Ok(short) = std::ffi::CString::new(short) {
+            // SAFETY: the thread's own handle, and a text that ends with a NUL within 16 bytes.
+            unsafe { libc::pthread_setname_np(libc::pthread_self(), short.as_ptr()) };
+        }
+    }
+}
+
+/// Lives an agent's life. A spare first waits for it, and says whom to tell of its end.
+fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
     let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
     let host = match Host::of_this_thread(&shared.parent) {
         Ok(host) => host,
@@ -171,8 +236,8 @@ fn live(life: Life) -> Exit {
         }
     };
     control.attach(host.remote());
-    let realm = Realm::new(inbox.clone(), control, shared, library, options, hooks, seat);
-    let entered = Realm::enter(&realm);
+    let mut realm = Realm::new(inbox, control, shared, library, options, hooks, port, seat);
+    let mut entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,
     // which outlives the runtime.
@@ -180,21 +245,44 @@ fn live(life: Life) -> Exit {
         let mut cx = host.context();
         let cx = &mut cx;
         let raw = cx.raw_cx();
-        set_callbacks(raw, &realm);
+        set_callbacks(raw);
         match realm.make_global(raw) {
             Err(error) => {
-                drop(inbox.close());
+                drop(realm.inbox.close());
                 Exit::Failed(error)
             }
             Ok(()) => {
                 let _realm = ja::JSAutoRealm::new(raw, realm.global());
-                let exit = work(cx, &realm, port);
+                let ready = match spare {
+                    None => Ok(()),
+                    Some((waiting, told)) => match wait(cx, &realm, waiting) {
+                        None => Err(Exit::Finished),
+                        Some(order) => {
+                            *told = Some(order.ended);
+                            rename(&order.life.options.name);
+                            order.life.control.attach(host.remote());
+                            drop(entered);
+                            let begun = realm.begin(raw, order.life);
+                            entered = Realm::enter(&realm);
+                            let failed = |_| Exit::Failed(AgentError::Engine("the realm cannot be set up".into()));
+                            begun.map_err(failed)
+                        }
+                    },
+                };
+                let exit = ready.map_or_else(
+                    |exit| exit,
+                    |()| {
+                        bind(raw, &realm);
+                        work(cx, &realm)
+                    },
+                );
                 realm.control.detach();
                 tear_down(cx, &realm);
                 exit
             }
         }
     };
+    let inbox = realm.inbox.clone();
     drop(entered);
     drop(realm);
     drop(host);
@@ -202,9 +290,26 @@ fn live(life: Life) -> Exit {
     exit
 }
 
+/// Sets a spare up, and waits for an order.
+///
 /// # Safety
-/// `raw` is this thread's context, alive; the realm's inbox outlives the runtime.
-unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
+/// As for [`work`].
+unsafe fn wait(cx: &mut JSContext, realm: &Realm, Waiting { ready, orders }: Waiting) -> Option<Order> {
+    // SAFETY: as the caller answers.
+    let set_up = unsafe { realm.run_web(cx) };
+    let set_up = set_up.map(drop).map_err(|failed| match realm.failure(cx, failed) {
+        Some(thrown) => thrown.into(),
+        None => AgentError::Engine("the realm cannot be set up".into()),
+    });
+    let failed = set_up.is_err();
+    // Who asked has gone if this fails, and the orders with it.
+    let _ = ready.send(set_up);
+    if failed { None } else { orders.recv().ok().map(|order| *order) }
+}
+
+/// # Safety
+/// `raw` is this thread's context, alive.
+unsafe fn set_callbacks(raw: *mut RawJSContext) {
     // SAFETY: as the caller answers.
     unsafe {
         // Hosts compile kernels well at once; what scripts compile may be large, and is to start soon.
@@ -215,6 +320,16 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
         let runtime = ja::JS_GetRuntime(raw);
         ja::SetModuleLoadHook(runtime, Some(loader::load_hook));
         ja::SetModuleMetadataHook(runtime, Some(loader::meta_hook));
+    }
+}
+
+/// Sets what depends on how the agent is spawned.
+///
+/// # Safety
+/// `raw` is this thread's context, alive; the realm's inbox outlives the runtime.
+unsafe fn bind(raw: *mut RawJSContext, realm: &Realm) {
+    // SAFETY: as the caller answers.
+    unsafe {
         let inbox = Arc::as_ptr(&realm.inbox).cast_mut().cast();
         ja::InitAsyncTaskCallbacks(
             raw,
@@ -234,20 +349,21 @@ unsafe fn set_callbacks(raw: *mut RawJSContext, realm: &Realm) {
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm.
-unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
+unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
     let terminated = || realm.ended();
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
             return terminated();
         }
-        if let Err(error) = realm.set_up(cx, port) {
-            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
-        }
         if let Some(hook) = &realm.options.on_start
             && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
         {
             return Exit::Failed(AgentError::Engine("its hook on_start panicked".into()));
+        }
+        let booted = if realm.options.node.is_some() { node::boot(cx, realm) } else { Ok(()) };
+        if let Err(error) = booted {
+            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
         }
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
@@ -257,7 +373,13 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, port: End) -> Exit {
             // The engine takes a stop in a module's own code for a rejection.
             return terminated();
         }
-        if !realm.run_tool(cx, Tool::Started, &[promise.get()]) || !node::begun(cx, realm) || !checkpoint(cx, realm) {
+        rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
+        if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
+            is_running(realm);
+        } else if !realm.run_tool(cx, Tool::Started, &[promise.get()]) {
+            return terminated();
+        }
+        if !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
@@ -369,6 +491,9 @@ unsafe fn run_dispatch(raw: *mut RawJSContext, dispatch: Dispatch, state: ja::Di
 
 /// The main module was evaluated: calls that waited for it are tasks now.
 pub(crate) fn is_running(realm: &Realm) {
+    if realm.phase.get() != Phase::Starting {
+        return;
+    }
     realm.phase.set(Phase::Running);
     let early = realm.early.take();
     for call in early {
@@ -574,9 +699,10 @@ pub(crate) fn spawn_worker(
     specifier: &str,
     name: String,
     caller: &str,
+    place: (u32, u32),
 ) -> Result<(u64, End), AgentError> {
     let importer = loader::importer_called(realm, caller);
-    let library = realm.library.entered_at(&realm.shared, &importer, specifier);
+    let library = realm.library.entered_at(&realm.shared, &importer, specifier, place);
     let options = AgentOptions { name, ..realm.options.clone() };
     let seat = Seat { origin: Origin::WebWorker, ..realm.node.seat.clone() };
     start_worker(realm, Start { library, options, seat, first: None })

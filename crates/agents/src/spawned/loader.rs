@@ -72,20 +72,19 @@ impl Library {
                 Ok(Library { main, modules: HashMap::new(), files: true, host })
             }
             Code::Source { name, text } => {
-                let mut main = source::prepare(&normal(Path::new(&name)), text)?;
+                let mut main = shared.sources.prepare(&normal(Path::new(&name)), text)?;
                 // It imports as a file of the working directory would.
                 let place = std::env::current_dir().ok().filter(|_| main.path.is_relative());
                 if let Some(url) = place.and_then(|place| Url::from_file_path(place.join(&main.path)).ok()) {
-                    main.url = url.into();
+                    main = Arc::new(Source { url: url.into(), ..Source::clone(&main) });
                 }
-                let main = Arc::new(main);
                 let modules = HashMap::from([(main.path.clone(), main.clone())]);
                 Ok(Library { main, modules, files: true, host })
             }
             Code::Bundle { main, modules } => {
                 let mut prepared = HashMap::new();
                 for (name, text) in modules {
-                    let source = Arc::new(source::prepare(&normal(Path::new(&name)), text)?);
+                    let source = shared.sources.prepare(&normal(Path::new(&name)), text)?;
                     prepared.insert(source.path.clone(), source);
                 }
                 let main = normal(Path::new(&main));
@@ -96,16 +95,21 @@ impl Library {
     }
 
     /// A library with the same modules and another main one: what a worker's URL names in a module.
-    pub(crate) fn entered_at(&self, shared: &Shared, importer: &Source, url: &str) -> Result<Library, AgentError> {
-        let found = self.resolve(shared, importer, url).or_else(|reason| {
-            // A name alone is a relative URL here, other than in an import.
-            let is_name = !url.starts_with(['.', '/']) && Url::parse(url).is_err();
-            if is_name { self.resolve(shared, importer, &format!("./{url}")) } else { Err(reason) }
-        });
+    pub(crate) fn entered_at(
+        &self,
+        shared: &Shared,
+        importer: &Source,
+        url: &str,
+        (line, column): (u32, u32),
+    ) -> Result<Library, AgentError> {
+        // A name alone is a relative URL here, other than in an import; but a host may have given it a meaning.
+        let is_name = !url.starts_with(['.', '/']) && Url::parse(url).is_err();
+        let beside = is_name.then(|| self.resolve(shared, importer, &format!("./{url}")).ok()).flatten();
+        let found = beside.map_or_else(|| self.resolve(shared, importer, url), Ok);
         let main = found.map_err(|reason| AgentError::Import {
             importer: importer.path.clone(),
-            line: 1,
-            column: 1,
+            line,
+            column,
             specifier: url.chars().take(256).collect(),
             reason,
         })??;

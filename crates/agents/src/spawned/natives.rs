@@ -32,7 +32,8 @@ pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawVa
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 19] = [
+    const NATIVES: [(&CStr, Native, u32); 20] = [
+        (c"inspect", inspect, 0),
         (c"print", print, 2),
         (c"now", now, 0),
         (c"setTimer", set_timer, 2),
@@ -49,7 +50,7 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"started", started, 2),
         (c"uncaught", uncaught, 3),
         (c"close", close, 0),
-        (c"spawn", spawn, 2),
+        (c"spawn", spawn, 5),
         (c"terminate", terminate, 1),
         (c"cores", cores, 0),
     ];
@@ -141,6 +142,17 @@ unsafe extern "C" fn print(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     native(raw, argc, vp, |cx, call| {
         let level = Level::from_index(call.number(0) as i32);
         call.realm.shared.console.print(level, &call.text(cx, 1));
+        Ok(())
+    })
+}
+
+/// `inspect()`: what `inspect.js` evaluates to.
+unsafe extern "C" fn inspect(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        rooted!(in(raw) let mut inspector = UndefinedValue());
+        // SAFETY: the context is in the agent's realm.
+        unsafe { call.realm.inspector(cx, &mut inspector)? };
+        call.give(inspector.get());
         Ok(())
     })
 }
@@ -554,12 +566,13 @@ unsafe extern "C" fn close(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     })
 }
 
-/// `spawn(url, name, caller)`: starts a worker; `[its number, the port to it]`. `caller` is the module whose relative URLs
-/// are meant, by the name that stacks show.
+/// `spawn(url, name, caller, line, column)`: starts a worker; `[its number, the port to it]`. `caller` is the module whose
+/// relative URLs are meant, by the name that stacks show.
 unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
         let (specifier, name, caller) = (call.text(cx, 0), call.text(cx, 1), call.text(cx, 2));
-        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name, &caller) {
+        let place = (call.number(3) as u32, call.number(4) as u32);
+        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name, &caller, place) {
             Ok(started) => started,
             Err(error) => {
                 throw_exception(cx, call.realm, "NotSupportedError", &error.to_string());

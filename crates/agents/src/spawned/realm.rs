@@ -20,21 +20,20 @@ use mozjs::jsapi as ja;
 use mozjs::jsapi::{Heap, JSObject, JSTracer, OnNewGlobalHookOption};
 use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
-use mozjs::rust::{
-    CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, SIMPLE_GLOBAL_CLASS, Trace,
-    evaluate_script,
-};
+use mozjs::rust::{CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, Trace, evaluate_script};
 
 use super::broadcast::Subscription;
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
-use super::event_loop::{Asked, CallTask};
+use super::event_loop::{Asked, CallTask, Life};
+use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
 use super::node::{self, Seat};
-use super::scripts::{INSPECT, PARTS, Script, WEB};
+use super::port::End;
+use super::scripts::{INSPECT, Part, WEB};
 use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
@@ -87,6 +86,12 @@ pub(crate) struct Realm {
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
     /// Open `BroadcastChannel`s, by number.
     pub(crate) broadcasts: RefCell<HashMap<u64, Subscription>>,
+    /// Scripts that have run, or run: `web.js` ([`WEB_BIT`]), and parts by their places in the table of [`Part`]s.
+    ran: Cell<u64>,
+    /// The agent's end of the channel to whoever spawned it, until `web.js` has it.
+    port: Cell<Option<End>>,
+    /// The `MessagePort` of that end, once `web.js` has it.
+    own_port: Heap<*mut JSObject>,
     pub(crate) phase: Cell<Phase>,
     /// Why the main module failed.
     pub(crate) failure: RefCell<Option<AgentError>>,
@@ -100,6 +105,8 @@ pub(crate) struct Realm {
     pub(crate) hooks: Arc<AgentHooks>,
     pub(crate) node: node::State,
 }
+
+const WEB_BIT: u64 = 1 << 63;
 
 /// How far an agent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +128,7 @@ unsafe impl Trace for Realm {
             self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.node.trace(tracer);
+            self.own_port.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
             }
@@ -169,6 +177,7 @@ impl Realm {
         library: Arc<Library>,
         options: AgentOptions,
         hooks: Arc<AgentHooks>,
+        port: End,
         seat: Seat,
     ) -> RootedTraceableBox<Realm> {
         RootedTraceableBox::new(Realm {
@@ -186,6 +195,9 @@ impl Realm {
             early: RefCell::default(),
             workers: RefCell::default(),
             broadcasts: RefCell::default(),
+            ran: Cell::new(0),
+            port: Cell::new(Some(port)),
+            own_port: Heap::default(),
             phase: Cell::new(Phase::Starting),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
@@ -213,7 +225,7 @@ impl Realm {
             options.creationOptions_.sharedMemoryAndAtomics_ = self.options.shared_memory;
             options.creationOptions_.defineSharedArrayBufferConstructor_ = self.options.shared_memory;
             let hook = OnNewGlobalHookOption::FireOnNewGlobalHook;
-            let global = ja::JS_NewGlobalObject(raw, &SIMPLE_GLOBAL_CLASS, ptr::null_mut(), hook, &*options);
+            let global = ja::JS_NewGlobalObject(raw, &global::CLASS, ptr::null_mut(), hook, &*options);
             if global.is_null() {
                 return Err(AgentError::Engine("the realm cannot be made".into()));
             }
@@ -222,56 +234,91 @@ impl Realm {
         Ok(())
     }
 
-    /// Runs the scripts of the realm. `port` is the agent's own, to whoever spawned it.
+    /// Runs `web.js` if it has not run yet; whether it did.
     ///
     /// # Safety
     /// `cx` is this thread's context, in this realm, which is entered.
-    pub(crate) unsafe fn set_up(&self, cx: &mut JSContext, port: super::port::End) -> Result<(), AgentError> {
+    pub(crate) unsafe fn run_web(&self, cx: &mut JSContext) -> Converted<bool> {
+        if self.has_web() {
+            return Ok(false);
+        }
+        self.ran.set(self.ran.get() | WEB_BIT);
+        // SAFETY: as the caller answers.
+        let ran = unsafe { self.evaluate_web(cx) };
+        if ran.is_err() {
+            self.ran.set(self.ran.get() & !WEB_BIT);
+        }
+        ran.map(|()| true)
+    }
+
+    /// Whether `web.js` has run, or runs.
+    pub(crate) fn has_web(&self) -> bool {
+        self.ran.get() & WEB_BIT != 0
+    }
+
+    /// # Safety
+    /// As for [`Realm::run_web`].
+    unsafe fn evaluate_web(&self, cx: &mut JSContext) -> Converted<()> {
         // SAFETY: as the caller answers; values are rooted.
         unsafe {
             let raw = cx.raw_cx();
-            rooted!(in(raw) let mut format = UndefinedValue());
             rooted!(in(raw) let mut web = UndefinedValue());
-            self.evaluate(cx, INSPECT.text, INSPECT.name, &mut format)?;
-            self.evaluate(cx, WEB.text, WEB.name, &mut web)?;
+            self.shared.parent.scripts.run(cx, WEB, &mut web)?;
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
-            let failed = |_| AgentError::Engine("the realm cannot be set up".into());
-            natives::table(raw, &mut table).map_err(failed)?;
-            rooted!(in(raw) let mut port_object = ptr::null_mut::<JSObject>());
-            rooted!(in(raw) let mut tools = UndefinedValue());
-            // Its prototype does not exist yet: `web.js` gives it one.
-            super::clone::make_port(raw, self, port, &mut port_object).map_err(failed)?;
+            natives::table(raw, &mut table)?;
+            rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
+            // A second try finds it gone, which is as if it were closed. Its prototype does not exist yet: `web.js` gives it one.
+            let end = self.port.take().unwrap_or_else(|| End::pair(self.options.ports).0);
+            super::clone::make_port(raw, self, end, &mut port)?;
+            self.own_port.set(port.get());
             rooted!(in(raw) let mut name = UndefinedValue());
-            text_to_js(raw, &self.options.name, &mut name).map_err(failed)?;
-            let arguments = [ObjectValue(table.get()), format.get(), ObjectValue(port_object.get()), name.get()];
-            self.call(cx, &web, &arguments, &mut tools).map_err(|failed| match self.failure(cx, failed) {
-                Some(thrown) => thrown.into(),
-                None => AgentError::Terminated(self.why()),
-            })?;
-            if !tools.is_object() {
-                return Err(failed(Pending));
-            }
+            text_to_js(raw, &self.options.name, &mut name)?;
+            rooted!(in(raw) let mut tools = UndefinedValue());
+            let arguments = [ObjectValue(table.get()), ObjectValue(port.get()), name.get()];
+            self.call(cx, &web, &arguments, &mut tools)?;
+            done(tools.is_object())?;
             rooted!(in(raw) let tools = tools.to_object());
             for at in 0..Tool::Count as usize + 2 {
                 rooted!(in(raw) let mut tool = UndefinedValue());
-                done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))
-                    .map_err(failed)?;
+                done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))?;
                 // Prototypes come last.
+                let object = if tool.is_object() { tool.to_object() } else { ptr::null_mut() };
                 match self.tools.get(at) {
                     Some(known) => known.set(tool.get()),
-                    None if !tool.is_object() => return Err(failed(Pending)),
-                    None if at == Tool::Count as usize => self.port_prototype.set(tool.to_object()),
-                    None => self.exception_prototype.set(tool.to_object()),
+                    None if at == Tool::Count as usize => self.port_prototype.set(object),
+                    None => self.exception_prototype.set(object),
                 }
             }
-            for Script { name, text } in PARTS {
-                rooted!(in(raw) let mut part = UndefinedValue());
-                rooted!(in(raw) let mut nothing = UndefinedValue());
-                self.evaluate(cx, text, name, &mut part)?;
-                self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing).map_err(failed)?;
-            }
         }
-        if self.options.node.is_some() { node::boot(cx, self) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Gives what was set up in advance what it is to run. Natives do not find the realm meanwhile.
+    ///
+    /// # Safety
+    /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
+    pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
+        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
+        (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
+        (self.inbox, self.control) = (inbox, control);
+        self.node.seat = seat;
+        // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
+        unsafe {
+            super::clone::give_end(self.own_port.get(), port);
+            rooted!(in(raw) let mut name = UndefinedValue());
+            text_to_js(raw, &self.options.name, &mut name)?;
+            rooted!(in(raw) let global = self.global.get());
+            done(ja::JS_DefineProperty(raw, global.handle().into(), c"name".as_ptr(), name.handle().into(), 0))
+        }
+    }
+
+    /// How values are shown, as the script of jobs has it.
+    ///
+    /// # Safety
+    /// As for [`Realm::run_web`].
+    pub(crate) unsafe fn inspector(&self, cx: &mut JSContext, out: &mut RootedGuard<'_, JSVal>) -> Converted<()> {
+        // SAFETY: as the caller answers.
+        unsafe { self.shared.parent.scripts.run(cx, INSPECT, out) }
     }
 
     pub(crate) fn global(&self) -> *mut JSObject {
@@ -295,7 +342,35 @@ impl Realm {
         self.options.shared_memory
     }
 
-    /// Evaluates a script of ours, or of Rust's.
+    /// Runs a part that has not run yet; whether it did.
+    ///
+    /// # Safety
+    /// `cx` is this thread's context, in this realm, which is entered.
+    pub(crate) unsafe fn run_part(&self, cx: &mut JSContext, at: usize) -> Converted<bool> {
+        if self.has_part(at) {
+            return Ok(false);
+        }
+        self.ran.set(self.ran.get() | 1 << at);
+        // SAFETY: as the caller answers.
+        let ran = unsafe {
+            rooted!(in(cx.raw_cx()) let mut part = UndefinedValue());
+            rooted!(in(cx.raw_cx()) let mut nothing = UndefinedValue());
+            let scripts = &self.shared.parent.scripts;
+            let ran = scripts.run(cx, Part::script(at), &mut part);
+            ran.and_then(|()| self.use_tool(cx, Tool::Part, &[part.get()], &mut nothing))
+        };
+        if ran.is_err() {
+            self.ran.set(self.ran.get() & !(1 << at));
+        }
+        ran.map(|()| true)
+    }
+
+    /// Whether a part has run, or runs.
+    pub(crate) fn has_part(&self, at: usize) -> bool {
+        self.ran.get() & 1 << at != 0
+    }
+
+    /// Evaluates a script of Rust's.
     pub(crate) fn evaluate(
         &self,
         cx: &mut JSContext,
@@ -339,9 +414,19 @@ impl Realm {
         arguments: &[JSVal],
         result: &mut RootedGuard<'_, JSVal>,
     ) -> Converted<()> {
-        // SAFETY: handed to a root that is dropped here.
-        rooted!(in(unsafe { cx.raw_cx() }) let function = self.tools[tool as usize].get());
-        self.call(cx, &function, arguments, result)
+        // SAFETY: the context is this thread's, in this realm; the root is dropped here, and arguments are in it if anything
+        // collects before the call.
+        unsafe {
+            let raw = cx.raw_cx();
+            if !self.has_web() {
+                let mut rooter = CustomAutoRooter::new(arguments.to_vec());
+                let arguments = rooter.root(raw);
+                self.run_web(cx)?;
+                return self.use_tool(cx, tool, &arguments, result);
+            }
+            rooted!(in(raw) let function = self.tools[tool as usize].get());
+            self.call(cx, &function, arguments, result)
+        }
     }
 
     /// Calls a tool for what it does. What it throws is reported; `false` if the agent was terminated.
@@ -419,8 +504,8 @@ impl Realm {
             if !known {
                 return None;
             }
-            if self.tools[Tool::Describe as usize].get().is_undefined() {
-                // The realm is being set up.
+            if self.has_web() && self.tools[Tool::Describe as usize].get().is_undefined() {
+                // `web.js` runs.
                 let place = place?;
                 return Some(Thrown::new("Error", &format!("{}:{}: {}", place.line, place.col, place.message), ""));
             }

@@ -1,10 +1,15 @@
 // The web's surface in a spawned agent, over the host's natives.
-// Evaluates to a function that returns the tools in the order of `realm::Tool`, and the prototype of ports.
+// Evaluates to a function that returns the tools in the order of `realm::Tool`, and the prototype of ports. It is run when a
+// tool or one of its globals is first wanted: `scripts::WEB_GLOBALS` lists them.
 // What is not needed to run an agent lies in parts of its own, `web/*.js`, which are given `internals`; see `scripts.rs`.
-(function (native, inspect, parent, name) {
+(function (native, parent, name) {
   "use strict";
 
-  const { format, show } = inspect;
+  // How values are shown comes when one is.
+  let inspector;
+  const format = (args) => (inspector ??= native.inspect()).format(args);
+  const show = (value) => (inspector ??= native.inspect()).show(value);
+  const inspect = { format, show };
   const { Array, Error, Map, Object, Promise, Reflect, String, SyntaxError, TypeError } = globalThis;
   const { apply } = Reflect;
   const { defineProperty, setPrototypeOf } = Object;
@@ -612,8 +617,10 @@
         throw new TypeError(`Worker: type ${show(options.type)} is not supported, only "module"`);
       }
       // Relative URLs are the calling module's, which the stack names.
-      const caller = place(new Error().stack).filename ?? "";
-      const [id, port] = native.spawn(`${url}`, options?.name === undefined ? "" : `${options.name}`, caller);
+      const { filename = "", lineno = 1, colno = 1 } = place(new Error().stack);
+      url = `${url}`;
+      const name = options?.name === undefined ? "" : `${options.name}`;
+      const [id, port] = native.spawn(url, name, filename, lineno, colno);
       this.#id = id;
       this.#port = port;
       apply(timersSet, workers, [id, this]);
@@ -627,12 +634,7 @@
       native.closePort(this.#port);
       native.terminate(this.#id);
     }
-    static ended(worker) {
-      native.closePort(worker.#port);
-    }
   }
-  const { ended } = Worker;
-  delete Worker.ended;
   for (const type of ["message", "messageerror", "error"]) attribute(Worker.prototype, type);
 
   const workerSaid = (id, kind, name, message, stack) => {
@@ -647,8 +649,8 @@
       return;
     }
     if (kind === "exit") {
+      // Its port delivers what it still has, then closes: the other end is gone.
       apply(timersDelete, workers, [id]);
-      ended(worker);
       return;
     }
     const event = new ErrorEvent("error", { message: `${name}: ${message}`, ...place(stack, true), error: null, cancelable: true });

@@ -29,7 +29,7 @@ fn run(command: &mut Command) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}; these tests need Node 20 or newer"));
-    let mut read = |mut from: Box<dyn Read + Send>| {
+    let read = |mut from: Box<dyn Read + Send>| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
             from.read_to_end(&mut bytes).expect("a pipe can be read");

@@ -31,7 +31,7 @@ use super::global;
 use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::natives;
-use super::node::{self, Seat};
+use super::node;
 use super::port::End;
 use super::scripts::{INSPECT, Part, WEB};
 use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
@@ -170,16 +170,8 @@ impl Realm {
         Entered(())
     }
 
-    pub(crate) fn new(
-        inbox: Arc<Inbox>,
-        control: Arc<Control>,
-        shared: Arc<Shared>,
-        library: Arc<Library>,
-        options: AgentOptions,
-        hooks: Arc<AgentHooks>,
-        port: End,
-        seat: Seat,
-    ) -> RootedTraceableBox<Realm> {
+    pub(crate) fn new(life: Life) -> RootedTraceableBox<Realm> {
+        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
         RootedTraceableBox::new(Realm {
             global: Heap::default(),
             tools: Default::default(),

@@ -216,7 +216,6 @@ fn os() -> Value {
         ("hostname", text(file_text("/proc/sys/kernel/hostname"))),
         ("release", text(file_text("/proc/sys/kernel/osrelease"))),
         ("version", text(file_text("/proc/sys/kernel/version"))),
-        ("tmpdir", text(std::env::temp_dir().display().to_string())),
         ("totalmem", bytes("MemTotal:")),
         ("freemem", bytes("MemAvailable:")),
         ("loadavg", Value::List(loads)),

@@ -247,7 +247,7 @@ pub(crate) fn module(cx: &mut JSContext, realm: &Realm, name: &str) -> Result<Op
     rooted!(in(unsafe { cx.raw_cx() }) let mut text = UndefinedValue());
     tool_of_text(cx, realm, NodeTool::Text, name, &mut text)?;
     let url = format!("node:{name}");
-    let c_name = CString::new(format!("peristyle:{url}")).unwrap_or_default();
+    let c_name = CString::new(url.as_str()).unwrap_or_default();
     let text = string(cx, text.get());
     Ok(Some(Arc::new(Source { path: PathBuf::from(&url), name: c_name, url, text, kind: Kind::Builtin })))
 }

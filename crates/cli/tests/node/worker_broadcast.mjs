@@ -6,6 +6,7 @@ const script = `
   const { BroadcastChannel } = require("node:worker_threads");
   const channel = new BroadcastChannel("news");
   channel.onmessage = ({ data }) => {
+    if (Array.isArray(data)) return;
     channel.postMessage([data.n + 1]);
     channel.close();
   };

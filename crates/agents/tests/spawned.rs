@@ -242,7 +242,7 @@ fn agents_come_from_files_and_bundles() {
     for _ in 0..2 {
         let agent = cluster.spawn(bundle.clone(), AgentOptions::default()).unwrap();
         let got: (u8, u8, u8, String) = agent.call("get", &()).wait().unwrap();
-        assert_eq!(got, (1, 2, 3, "source:app/main.ts".into()));
+        assert_eq!(got, (1, 2, 3, "source:///app/main.ts".into()));
     }
 }
 

@@ -249,7 +249,6 @@ pub(crate) unsafe fn write(
     source: Option<&PortBox>,
 ) -> Converted<Packet> {
     let scope = StructuredCloneScope::SameProcess;
-    let room = source.map(|source| source.end.room());
     // SAFETY: as the caller answers; tables are static, values rooted, and `writing` outlives the call.
     unsafe {
         let raw = cx.raw_cx();
@@ -258,7 +257,7 @@ pub(crate) unsafe fn write(
         rooted!(in(raw) let mut probed = transfer.get());
         rooted!(in(raw) let mut rule = ptr::null_mut::<JSObject>());
         rooted!(in(raw) let mut written = value.get());
-        let mut moved = 0;
+        let (mut moved, mut room) = (0, None);
         if !list.is_null() {
             moved = moved_bytes(raw, transfer)?;
             check_transfer(cx, realm, list.handle().into())?;
@@ -269,7 +268,10 @@ pub(crate) unsafe fn write(
                 done(!probe.is_null())?;
                 probed.set(ObjectValue(after(raw, probe.handle().into(), list.handle().into(), length)?));
             }
-            if length > 0 && room.is_some() {
+            if length > 0
+                && let Some(source) = source
+            {
+                room = Some(source.end.room());
                 rule.set(ja::JS_NewObjectWithGivenProto(raw, &CLASS, realm.port_prototype()));
                 done(!rule.is_null())?;
                 rooted!(in(raw) let pair = ja::NewArrayObject1(raw, 2));

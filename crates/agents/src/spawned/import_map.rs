@@ -8,7 +8,16 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Specifiers and what they stand for. Cheap to clone? No: share it in [`AgentOptions`](super::AgentOptions), which does.
+/// Specifiers and what they stand for.
+///
+/// ```
+/// use peristyle_agents::{AgentOptions, ImportMap};
+///
+/// let map = r#"{ "imports": { "matrix": "./vendor/matrix.mjs", "shapes/": "./shapes/" } }"#;
+/// let map = ImportMap::parse(map, "file:///srv/app/")?;
+/// let options = AgentOptions { import_map: Some(map.into()), ..AgentOptions::default() };
+/// # Ok::<(), peristyle_agents::ImportMapError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImportMap {
     imports: Entries,

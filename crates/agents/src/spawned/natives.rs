@@ -239,7 +239,7 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
                 return clone::write(cx, call.realm, &value, &transfer, None).map(drop);
             };
             let moved = clone::moved_bytes(raw, &transfer)?;
-            match port.end.room().check(moved) {
+            match port.end.check(moved) {
                 Ok(()) | Err(PostError::Closed) => {}
                 Err(error) => return refuse(cx, call.realm, &error),
             }

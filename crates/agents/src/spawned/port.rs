@@ -133,6 +133,15 @@ impl Channel {
     fn lock(&self) -> MutexGuard<'_, [Side; 2]> {
         self.sides.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether a side could post a message of `bytes` bytes.
+    fn check(&self, side: usize, bytes: u64) -> Result<(), PostError> {
+        let sides = self.lock();
+        if sides[side].closed || sides[1 - side].closed {
+            return Err(PostError::Closed);
+        }
+        check(&sides[1 - side], &self.limits, bytes)
+    }
 }
 
 /// Makes a side hold its agent's inbox exactly while a message may still come to a listener.
@@ -175,7 +184,12 @@ impl End {
         Arc::as_ptr(&self.channel)
     }
 
-    /// Tells whether messages could be posted, also once the end has moved.
+    /// Whether a message of `bytes` bytes could be posted now.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
+        self.channel.check(self.side, bytes)
+    }
+
+    /// Tells the same, also once the end has moved.
     pub(crate) fn room(&self) -> Room {
         Room { channel: self.channel.clone(), side: self.side }
     }
@@ -404,11 +418,7 @@ pub(crate) struct Room {
 impl Room {
     /// Whether a message of `bytes` bytes could be posted now.
     pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
-        let sides = self.channel.lock();
-        if sides[self.side].closed || sides[1 - self.side].closed {
-            return Err(PostError::Closed);
-        }
-        check(&sides[1 - self.side], &self.channel.limits, bytes)
+        self.channel.check(self.side, bytes)
     }
 }
 
@@ -464,7 +474,7 @@ impl Port {
             Ok(value) => value,
             Err(error) => return Err((error.into(), ports)),
         };
-        if let Err(error) = self.0.room().check(value.bytes()) {
+        if let Err(error) = self.0.check(value.bytes()) {
             return Err((error, ports));
         }
         // Only this end fills the other queue, so the room stays; the other end may close, which drops the message.

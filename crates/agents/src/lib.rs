@@ -132,6 +132,9 @@
 //! | other maps | `Map` |
 //! | enums | as `serde_json` has them |
 //!
+//! Node's modules can be imported, `node:worker_threads` first; [`NodeOptions`] says which, and makes an agent one of Node's
+//! manner.
+//!
 //! Functions, symbols, proxies and cycles cannot cross to Rust: that is a `DataCloneError` in the script.
 //!
 //! Structured clones as bytes, for files and other processes, are made by [`AgentHandle::eval_to_clone`], and read by
@@ -265,7 +268,7 @@
 //! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
 //!
 //! # Not here
-//! Worlds and scheduling; Node's modules in spawned agents. Sharing compiled kernels between agents: each compiles its own, which
+//! Worlds and scheduling. Sharing compiled kernels between agents: each compiles its own, which
 //! for what a kernel is takes some milliseconds at most.
 #![warn(missing_docs)]
 

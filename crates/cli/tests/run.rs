@@ -29,7 +29,7 @@ fn run(command: &mut Command) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}; these tests need Node 20 or newer"));
-    let mut read = |mut from: Box<dyn Read + Send>| {
+    let read = |mut from: Box<dyn Read + Send>| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
             from.read_to_end(&mut bytes).expect("a pipe can be read");
@@ -137,7 +137,7 @@ fn an_uncaught_error_is_printed_with_its_place_in_typescript() {
     );
     let ran = peristyle(&[&scripts.path("main.ts")]);
     assert_eq!((ran.code, &*ran.stdout), (Some(1), ""));
-    let places = format!("    at fail ({}:4:9)\n    at {}:5:1\n", scripts.path("lib.ts"), scripts.path("main.ts"));
+    let places = format!("    at fail ({}:4:9)\n    at {}:5:5\n", scripts.path("lib.ts"), scripts.path("main.ts"));
     assert_eq!(ran.stderr, format!("Uncaught RangeError: no 1\n{places}"));
 }
 
@@ -154,7 +154,7 @@ fn what_cannot_run_is_told_with_its_place() {
     );
     let ran = peristyle(&[&scripts.path("import.ts")]);
     assert_eq!(ran.code, Some(1));
-    let what = ":2:1: cannot import \"node:http\": there is no built-in module \"node:http\"; there are node:assert, ";
+    let what = ":2:8: cannot import \"node:http\": there is no built-in module \"node:http\"; there are node:assert, ";
     assert!(ran.stderr.contains(what) && ran.stderr.contains("node:worker_threads"), "{}", ran.stderr);
     let ran = peristyle(&[&scripts.path("nowhere.ts")]);
     assert_eq!(ran.code, Some(1));
@@ -235,6 +235,17 @@ fn the_webs_worker_is_there_beside_nodes() {
     );
     let ran = peristyle(&[&scripts.path("main.ts")]);
     assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), "web { n: 20 } false 1\nmain 21\n", ""));
+}
+
+#[test]
+fn a_text_that_can_only_be_a_module_is_one() {
+    let script = "
+        import { Worker } from 'node:worker_threads';
+        const text = 'import { parentPort } from \"node:worker_threads\"; import n from \"./n.mjs\"; await 0; parentPort.postMessage(n);';
+        new Worker(text, { eval: true }).on('message', console.log);
+    ";
+    let scripts = Scripts::new("eval", &[("main.ts", script), ("n.mjs", "export default 7;")]);
+    assert_eq!(peristyle(&[&scripts.path("main.ts")]).stdout, "7\n");
 }
 
 #[test]

@@ -242,17 +242,17 @@ fn rename(name: &str) {
 }
 
 /// Lives an agent's life. A spare first waits for it, and says whom to tell of its end.
-fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port, seat, program } = life;
-    let host = match Host::of_this_thread(&shared.parent) {
+fn live(mut life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
+    let program = life.program.take();
+    let host = match Host::of_this_thread(&life.shared.parent) {
         Ok(host) => host,
         Err(error) => {
-            drop(inbox.close());
+            drop(life.inbox.close());
             return Exit::Failed(error);
         }
     };
-    control.attach(host.remote());
-    let mut realm = Realm::new(inbox, control, shared, library, options, hooks, port, seat);
+    life.control.attach(host.remote());
+    let mut realm = Realm::new(life);
     let mut entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,

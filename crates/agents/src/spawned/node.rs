@@ -28,6 +28,7 @@ use mozjs::rust::Trace;
 
 use super::convert::text_to_js;
 use super::realm::{Realm, Tool};
+use super::scripts::Script;
 use super::{AgentOptions, Exit};
 use crate::AgentError;
 use crate::agent::string;
@@ -59,7 +60,7 @@ pub enum Stream {
 /// Takes what scripts write to `process.stdout` and `process.stderr`, on the agent's thread.
 pub type OutputHook = Arc<dyn Fn(Stream, &str) + Send + Sync>;
 
-/// An agent in Node's manner: what its `process` shows and what it may read.
+#[doc = include_str!("../../docs/node.md")]
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// `process.argv` after the program and the script.
@@ -85,7 +86,7 @@ impl std::fmt::Debug for NodeOptions {
 }
 
 /// The built-in modules, by name without `node:`.
-const MODULES: [(&str, &CStr, &str); 15] = [
+pub(crate) const MODULES: [(&str, &CStr, &str); 15] = [
     ("assert", c"peristyle:node/assert", include_str!("node/assert.js")),
     ("buffer", c"peristyle:node/buffer", include_str!("node/buffer.js")),
     ("events", c"peristyle:node/events", include_str!("node/events.js")),
@@ -104,7 +105,7 @@ const MODULES: [(&str, &CStr, &str); 15] = [
 ];
 
 /// What the modules share; also makes an agent one of Node's manner.
-const BOOT: (&CStr, &str) = (c"peristyle:node/boot", include_str!("node/boot.js"));
+pub(crate) const BOOT: (&CStr, &str) = (c"peristyle:node/boot", include_str!("node/boot.js"));
 
 /// Whether a specifier names a built-in module, there or not: its name.
 ///
@@ -213,13 +214,14 @@ pub(crate) fn boot(cx: &mut JSContext, realm: &Realm) -> Result<(), AgentError> 
     if realm.node.ready.replace(true) {
         return Ok(());
     }
-    let (name, text) = BOOT;
     // SAFETY: handed to roots that are dropped here.
     rooted!(in(unsafe { cx.raw_cx() }) let mut part = UndefinedValue());
     // SAFETY: as above.
     rooted!(in(unsafe { cx.raw_cx() }) let mut nothing = UndefinedValue());
-    realm.evaluate(cx, text, name, &mut part)?;
-    let made = realm.use_tool(cx, Tool::Part, &[part.get()], &mut nothing);
+    let boot = Script::of_node(MODULES.len());
+    // SAFETY: the context is this thread's, in the realm, which is entered.
+    let made = unsafe { realm.shared.parent.scripts.run(cx, boot, &mut part) };
+    let made = made.and_then(|()| realm.use_tool(cx, Tool::Part, &[part.get()], &mut nothing));
     made.map_err(|failed| realm.failed(cx, failed))
 }
 
@@ -245,7 +247,7 @@ pub(crate) fn module(cx: &mut JSContext, realm: &Realm, name: &str) -> Result<Op
     rooted!(in(unsafe { cx.raw_cx() }) let mut text = UndefinedValue());
     tool_of_text(cx, realm, NodeTool::Text, name, &mut text)?;
     let url = format!("node:{name}");
-    let c_name = CString::new(format!("peristyle:{url}")).unwrap_or_default();
+    let c_name = CString::new(url.as_str()).unwrap_or_default();
     let text = string(cx, text.get());
     Ok(Some(Arc::new(Source { path: PathBuf::from(&url), name: c_name, url, text, kind: Kind::Builtin })))
 }

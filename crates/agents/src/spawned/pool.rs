@@ -229,9 +229,6 @@ impl AgentOptions {
             on_unhandled_rejection: _,
             node: _,
         } = self;
-        // Node's manners are set up with the rest.
-        let is_plain = self.node.is_none() && other.node.is_none();
-        is_plain
-            && (heap_bytes, stack_bytes, shared_memory) == (&other.heap_bytes, &other.stack_bytes, &other.shared_memory)
+        (heap_bytes, stack_bytes, shared_memory) == (&other.heap_bytes, &other.stack_bytes, &other.shared_memory)
     }
 }

@@ -33,7 +33,7 @@ use super::loader::{Library, Module};
 use super::locks::Locks;
 use super::meter::Meter;
 use super::natives;
-use super::node::{self, Seat};
+use super::node;
 use super::port::End;
 use super::scripts::{INSPECT, Part, WEB};
 use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
@@ -180,16 +180,8 @@ impl Realm {
         Entered(())
     }
 
-    pub(crate) fn new(
-        inbox: Arc<Inbox>,
-        control: Arc<Control>,
-        shared: Arc<Shared>,
-        library: Arc<Library>,
-        options: AgentOptions,
-        hooks: Arc<AgentHooks>,
-        port: End,
-        seat: Seat,
-    ) -> RootedTraceableBox<Realm> {
+    pub(crate) fn new(life: Life) -> RootedTraceableBox<Realm> {
+        let Life { shared, library, options, hooks, inbox, control, port, seat, program: _ } = life;
         RootedTraceableBox::new(Realm {
             global: Heap::default(),
             tools: Default::default(),
@@ -311,9 +303,9 @@ impl Realm {
     /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
     pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
         let Life { shared, library, options, hooks, inbox, control, port, seat, program: _ } = life;
-        self.node.seat = seat;
         (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
         (self.inbox, self.control) = (inbox, control);
+        self.node.seat = seat;
         // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
         unsafe {
             super::clone::give_end(self.own_port.get(), port);

@@ -22,6 +22,7 @@ use mozjs::rooted;
 use mozjs::rust::{CompileOptionsWrapper, Stencil, transform_str_to_source_text};
 
 use super::convert::{Converted, Pending, done};
+use super::node;
 
 /// A script of ours.
 #[derive(Debug, Clone, Copy)]
@@ -116,15 +117,26 @@ impl Part {
     }
 }
 
+impl Script {
+    /// The script of Node's module at this place in their table; after them comes `boot.js`.
+    pub(crate) fn of_node(at: usize) -> Script {
+        let (name, text) = node::MODULES.get(at).map_or(node::BOOT, |(_, name, text)| (name, text));
+        Script { name, text, at: PARTS.len() + 2 + at }
+    }
+}
+
+/// All scripts of ours.
+const COUNT: usize = PARTS.len() + 2 + node::MODULES.len() + 1;
+
 /// Compiled scripts. They are to be gone before the engine is shut down.
-pub(crate) struct Compiled([OnceLock<Stencil>; PARTS.len() + 2]);
+pub(crate) struct Compiled([OnceLock<Stencil>; COUNT]);
 
 // SAFETY: a stencil that was parsed completely and holds no source never changes; its count of references is atomic.
 unsafe impl Sync for Compiled {}
 
 impl Compiled {
     pub(crate) const fn new() -> Compiled {
-        Compiled([const { OnceLock::new() }; PARTS.len() + 2])
+        Compiled([const { OnceLock::new() }; COUNT])
     }
 
     /// Forgets everything.

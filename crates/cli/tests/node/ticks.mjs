@@ -1,4 +1,4 @@
-setTimeout(() => {
+const inTimer = () => {
   console.log("timer");
   Promise.resolve().then(() => console.log("promise"));
   process.nextTick((value) => console.log("tick", value), 1);
@@ -8,10 +8,13 @@ setTimeout(() => {
     Promise.resolve().then(() => console.log("promise in tick"));
   });
   queueMicrotask(() => process.nextTick(() => console.log("tick in microtask")));
-}, 1);
+};
 Promise.resolve().then(() => console.log("main promise"));
 process.nextTick(() => console.log("main tick"));
-setImmediate(() => console.log("immediate"));
+setImmediate(() => {
+  console.log("immediate");
+  setTimeout(inTimer, 1);
+});
 console.log("main");
 try {
   process.nextTick("x");

@@ -6,6 +6,7 @@ const script = `
   const { BroadcastChannel } = require("node:worker_threads");
   const channel = new BroadcastChannel("news");
   channel.onmessage = ({ data }) => {
+    if (Array.isArray(data)) return;
     channel.postMessage([data.n + 1]);
     channel.close();
   };
@@ -32,3 +33,7 @@ try {
 } catch (error) {
   console.log(error.name);
 }
+const unheld = new BroadcastChannel("unheld");
+unheld.onmessage = () => {};
+unheld.unref();
+console.log("end");

@@ -47,6 +47,9 @@
     throw failure(Error, code, message, more);
   };
 
+  // What this agent is; see `host.rs`.
+  const seat = host("seat");
+
   // ---- modules ----
 
   const loaded = new Map();
@@ -58,12 +61,8 @@
   };
   const isBuiltin = (specifier) => {
     const name = specifier.startsWith("node:") ? specifier.slice(5) : specifier;
-    return NAMES.includes(name) ? name : undefined;
+    return seat.modules.includes(name) ? name : undefined;
   };
-  const NAMES = [
-    "assert", "buffer", "events", "fs", "fs/promises", "module", "os", "path", "perf_hooks", "process", "timers",
-    "timers/promises", "url", "util", "worker_threads",
-  ];
   const identifier = /^[A-Za-z_$][\w$]*$/;
   // The ES module that stands for a built-in one.
   const text = (name) => {
@@ -115,7 +114,7 @@
     const found = host("require", "", path);
     return first.eval && path === seat.main ? evaluate(found) : common(found);
   };
-  // The text that a worker was given: a classic script, or an ES module if it can only be one.
+  // The text that a worker was given: a classic script.
   const evaluate = ({ path, text }) => {
     const name = "[worker eval]";
     const module = { exports: {}, id: name, filename: name, loaded: false, path: ".", children: [], require: requireFrom(path) };
@@ -231,7 +230,6 @@
 
   // ---- ends ----
 
-  const seat = host("seat");
   let exiting = false;
   const beginExit = () => {
     if (exiting) return;
@@ -309,8 +307,8 @@
   };
 
   const node = {
-    internals, native, host, builtin, isBuiltin, names: NAMES, requireFrom, seat, first, control, failure, badType, outOfRange, mustBe,
-    nextTick, exit, timers: timerFunctions, global: !seat.manners,
+    internals, native, host, builtin, isBuiltin, requireFrom, seat, first, control, failure, badType, outOfRange, mustBe,
+    nextTick, exit, timers: timerFunctions,
     get process() {
       return builtin("process");
     },
@@ -319,15 +317,23 @@
   if (!seat.manners) return {};
 
   if (seat.origin !== "web") Object.assign(manners, { uncaught, rejected, failed });
-  const globals = { ...timerFunctions, process: node.process, console: node.builtin("util").makeConsole(), global: globalThis };
-  Object.defineProperty(globalThis, "Buffer", {
-    get: () => builtin("buffer").Buffer,
-    set(value) {
-      internals.put(globalThis, "Buffer", value);
-    },
-    enumerable: false,
-    configurable: true,
-  });
-  if (control) node.builtin("worker_threads").begin();
-  return globals;
+  // Made when they are first used: an agent starts without.
+  const lazy = (name, make) =>
+    Object.defineProperty(globalThis, name, {
+      get() {
+        const value = make();
+        internals.put(globalThis, name, value);
+        return value;
+      },
+      set(value) {
+        internals.put(globalThis, name, value);
+      },
+      enumerable: false,
+      configurable: true,
+    });
+  lazy("process", () => node.process);
+  lazy("console", () => builtin("util").makeConsole());
+  lazy("Buffer", () => builtin("buffer").Buffer);
+  control?.postMessage({ online: true });
+  return { ...timerFunctions, global: globalThis };
 });

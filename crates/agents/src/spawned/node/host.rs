@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::super::loader;
 use super::super::realm::Realm;
 use super::super::value::Value;
-use super::{Allowed, NodeOptions, Origin, Stream, is_within, lock};
+use super::{Allowed, MODULES, NodeOptions, Origin, Stream, is_within, lock};
 use crate::source::Kind;
 
 /// The largest file that is read, in bytes.
@@ -142,6 +142,7 @@ fn seat(realm: &Realm) -> Value {
         ("thread", number(seat.thread)),
         ("manners", Value::Bool(node.is_some())),
         ("arguments", list(node.map_or(&[][..], |node| &node.arguments))),
+        ("modules", list(MODULES.iter().map(|(name, ..)| *name))),
         ("main", text(realm.library.main.path.display().to_string())),
         ("cwd", text(current(std::env::current_dir()))),
         ("program", text(current(std::env::current_exe()))),
@@ -215,7 +216,6 @@ fn os() -> Value {
         ("hostname", text(file_text("/proc/sys/kernel/hostname"))),
         ("release", text(file_text("/proc/sys/kernel/osrelease"))),
         ("version", text(file_text("/proc/sys/kernel/version"))),
-        ("tmpdir", text(std::env::temp_dir().display().to_string())),
         ("totalmem", bytes("MemTotal:")),
         ("freemem", bytes("MemAvailable:")),
         ("loadavg", Value::List(loads)),

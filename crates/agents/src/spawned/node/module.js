@@ -6,5 +6,5 @@
     const path = typeof filename === "string" && !filename.startsWith("file:") ? filename : node.builtin("url").fileURLToPath(filename);
     return node.requireFrom(path);
   };
-  return { createRequire, builtinModules: node.names, isBuiltin: (name) => node.isBuiltin(name) !== undefined };
+  return { createRequire, builtinModules: node.seat.modules, isBuiltin: (name) => node.isBuiltin(name) !== undefined };
 });

@@ -22,6 +22,7 @@ use super::super::event_loop::{self, Start};
 use super::super::loader;
 use super::super::natives::{Native, give_worker, native};
 use super::super::realm::throw_exception;
+use super::super::scripts::Script;
 use super::super::value::Value;
 use super::host::perform;
 use super::{MODULES, NodeOptions, NodeTool, Origin, Seat};
@@ -69,10 +70,10 @@ unsafe extern "C" fn tools(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
 unsafe extern "C" fn script(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
         let name = call.text(cx, 0);
-        let Some((_, shown, text)) = MODULES.iter().find(|(known, ..)| *known == name) else { return Ok(()) };
+        let Some(at) = MODULES.iter().position(|(known, ..)| *known == name) else { return Ok(()) };
         rooted!(in(raw) let mut value = UndefinedValue());
-        let evaluated = call.realm.evaluate(cx, text, shown, &mut value);
-        evaluated.map_err(|error| call.realm.throw(cx, error))?;
+        // SAFETY: the context is in the agent's realm.
+        unsafe { call.realm.shared.parent.scripts.run(cx, Script::of_node(at), &mut value)? };
         call.give(value.get());
         Ok(())
     })
@@ -286,7 +287,7 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
         let asked = asked.map_err(|error| refuse(cx, "TypeError", error.to_string()))?;
         let library = match &asked.eval {
             Some(kind) => realm.library.with_text(&asked.script, kind == "module"),
-            None => realm.library.entered_at(&realm.shared, &realm.library.main, &asked.script, (0, 0)),
+            None => realm.library.entered_at(&realm.shared, &realm.library.main, &asked.script, (1, 1)),
         };
         let env = match asked.env {
             Some(env) => Arc::new(Mutex::new(env)),

@@ -28,7 +28,7 @@
     hostname: () => facts().hostname,
     release: () => facts().release,
     version: () => facts().version,
-    tmpdir: () => facts().tmpdir,
+    tmpdir: () => (host("env.get", "TMPDIR") ?? "/tmp").replace(/(.)\/$/, "$1"),
     homedir,
   };
 });

@@ -40,7 +40,7 @@
       if (path === "") return ".";
       const [device, root, rest] = split(path);
       let text = reduce(rest.split(separators), root !== "").join(sep);
-      if (text === "" && root === "") text = device === "" || rest !== "" || !isWindows ? "." : ".";
+      if (text === "" && root === "") text = ".";
       if (isSeparator(path.at(-1)) && text !== "" && rest !== "") text += sep;
       return device + root + text;
     };

@@ -290,7 +290,7 @@
     return `${base ? `${base} ` : ""}${open}${indentation}  ${items.join(`,${indentation}  `)}${indentation}${close}`;
   };
 
-  const show = (state, value, depth, isTop = false) => {
+  const show = (state, value, depth) => {
     if ((typeof value !== "object" || value === null) && typeof value !== "function") return primitive(value, state);
     if (state.customInspect) {
       const own = value[custom];
@@ -306,7 +306,7 @@
       if (!state.circular.has(value)) state.circular.set(value, state.circular.size + 1);
       return `[Circular *${state.circular.get(value)}]`;
     }
-    return raw(state, value, depth, isTop);
+    return raw(state, value, depth);
   };
 
   const raw = (state, value, depth) => {
@@ -320,7 +320,6 @@
     let close = "}";
     let items = () => [];
     let isArray = false;
-    let plain = false;
     const strip = (length) => {
       keys = keys.filter((key) => typeof key === "symbol" || !/^(0|[1-9]\d*)$/.test(key) || +key >= length);
     };
@@ -393,10 +392,8 @@
       }
       if (keys.length === 0) return base;
     } else if (tag === "Module") {
-      open = `${prefixOf(constructor, tag, "Module").replace("] [Module]", "]")}{`;
-      if (constructor === null) open = "[Module: null prototype] {";
+      open = constructor === null ? "[Module: null prototype] {" : `${prefixOf(constructor, tag, "Module")}{`;
     } else {
-      plain = true;
       if (Object.prototype.toString.call(value) === "[object Arguments]") {
         open = "[Arguments] {";
       } else {
@@ -406,8 +403,7 @@
     }
 
     if (state.depth !== null && depth > state.depth) {
-      const name = prefixOf(constructor, tag, plain ? "Object" : isArray ? "Array" : "Object").slice(0, -1);
-      return Array.isArray(value) ? "[Array]" : constructor === null && plain ? `[${name}]` : `[${name}]`;
+      return Array.isArray(value) ? "[Array]" : `[${prefixOf(constructor, tag, "Object").slice(0, -1)}]`;
     }
     state.seen.push(value);
     state.deepest = depth;
@@ -430,7 +426,7 @@
     if (known.depth === Infinity || known.depth === undefined) known.depth = null;
     const state = { ...known, options: known, indent: 0, deepest: 0, seen: [], circular: new Map() };
     if (state.maxArrayLength === null) state.maxArrayLength = Infinity;
-    return show(state, value, 0, true);
+    return show(state, value, 0);
   };
   inspect.custom = custom;
   inspect.defaultOptions = OPTIONS;
@@ -507,11 +503,7 @@
   };
   const tableOf = (head, rows) => {
     const widths = head.map((name, at) => Math.max(width(name), ...rows.map((row) => width(row[at]))) + 2);
-    const cells = (row) =>
-      row.map((text, at) => {
-        const left = 1;
-        return `${" ".repeat(left)}${text}${" ".repeat(widths[at] - width(text) - left)}`;
-      });
+    const cells = (row) => row.map((text, at) => ` ${text}${" ".repeat(widths[at] - width(text) - 1)}`);
     const rule = (left, middle, right) => left + widths.map((count) => "─".repeat(count)).join(middle) + right;
     const line = (row) => `│${cells(row).join("│")}│`;
     return [rule("┌", "┬", "┐"), line(head), rule("├", "┼", "┤"), ...rows.map(line), rule("└", "┴", "┘")].join("\n");

@@ -237,6 +237,17 @@
     );
   };
 
+  // Whether a text can only be an ES module.
+  const isModule = (text) => {
+    if (!/^\s*(?:import|export)\b/m.test(text)) return false;
+    try {
+      native.compile(text, "[worker eval]");
+      return false;
+    } catch {
+      return true;
+    }
+  };
+
   class Worker extends EventEmitter {
     #id;
     #port;
@@ -271,7 +282,7 @@
       };
       const asked = {
         script,
-        eval: options.eval ? "script" : null,
+        eval: options.eval ? (isModule(script) ? "module" : "script") : null,
         name: typeof options.name === "string" ? options.name : "",
         arguments: (options.argv ?? []).map((item) => `${item}`),
         env: env && env !== SHARE_ENV ? Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined).map(([key, value]) => [key, `${value}`])) : null,
@@ -376,9 +387,6 @@
   };
   const isPlain = (value) => value === null || !["object", "function", "symbol"].includes(typeof value);
 
-  // A worker says that it runs; in agents that `Worker` started.
-  const tellOnline = () => control.postMessage({ online: true });
-
   const parentPort = seat.origin === "rust" ? null : parent;
   const exports = {
     isMainThread: seat.origin === "rust",
@@ -390,8 +398,17 @@
     isMarkedAsUntransferable: (object) => untransferable.has(object),
     getEnvironmentData, setEnvironmentData,
   };
-  if (globalThis.BroadcastChannel) exports.BroadcastChannel = globalThis.BroadcastChannel;
+  const { BroadcastChannel } = globalThis;
+  if (BroadcastChannel) {
+    exports.BroadcastChannel = BroadcastChannel;
+    const keep = (holds) =>
+      function () {
+        internals.holdBroadcast(this, holds);
+        return this;
+      };
+    put(BroadcastChannel.prototype, "ref", keep(true));
+    put(BroadcastChannel.prototype, "unref", keep(false));
+  }
   Object.defineProperty(exports, "tellError", { value: tellError });
-  Object.defineProperty(exports, "begin", { value: tellOnline });
   return exports;
 });

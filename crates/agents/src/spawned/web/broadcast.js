@@ -27,6 +27,10 @@
         native.holdBroadcast(this.#id, listening);
       };
     }
+    // For `node:worker_threads`.
+    static {
+      internals.holdBroadcast = (channel, holds) => native.holdBroadcast(channel.#id, holds);
+    }
     get name() {
       return this.#name;
     }

@@ -14,8 +14,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::bell::{Bell, LOOK};
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
 
@@ -50,7 +51,7 @@ pub(crate) enum Next {
 
 pub(crate) struct Inbox {
     state: Mutex<State>,
-    wake: Condvar,
+    wake: Bell,
     stopped: AtomicBool,
     pub(crate) clock: Clock,
 }
@@ -75,7 +76,7 @@ impl State {
 
 impl Inbox {
     pub(crate) fn new() -> Inbox {
-        Inbox { state: Mutex::default(), wake: Condvar::new(), stopped: AtomicBool::new(false), clock: Clock::new() }
+        Inbox { state: Mutex::default(), wake: Bell::default(), stopped: AtomicBool::new(false), clock: Clock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +149,7 @@ impl Inbox {
     /// The next task; waits until there is one, if one can come.
     pub(crate) fn next(&self) -> Next {
         let mut state = self.lock();
+        let mut looked = false;
         loop {
             if self.is_stopped() {
                 return Next::Stop;
@@ -170,7 +172,16 @@ impl Inbox {
                 state.closed = true;
                 return Next::Idle;
             }
-            state = self.clock.wait(&self.wake, state, first_timed.map(|due| due.0));
+            let until = first_timed.map(|due| due.0);
+            if !looked && until.is_none_or(|until| until > self.clock.now_ns() + LOOK.as_nanos() as u64) {
+                let rung = self.wake.rung();
+                drop(state);
+                looked = !self.wake.look(rung);
+                state = self.lock();
+                // What came meanwhile, seen or not, is found before the thread parks.
+                continue;
+            }
+            state = self.wake.park(state, |wake, state| self.clock.wait(wake, state, until));
         }
     }
 

@@ -12,6 +12,12 @@ export const answer = (data, reply) => {
   else if (data.last) reply(0);
 };
 
+/** What a thread does that listens to a broadcast. */
+export const listen = (reply) => {
+  new BroadcastChannel("bench").onmessage = ({ data }) => reply(data.length);
+  reply(0);
+};
+
 // Sends what `make` makes and waits for the answer, `count` times; the median in microseconds.
 const inTurn = (peer, count, make) =>
   new Promise((resolve) => {
@@ -54,6 +60,35 @@ export const figures = {
   async transfer(peer) {
     const took = await inTurn(peer, 2000, (buffer = new ArrayBuffer(1 << 20)) => [buffer, [buffer]]);
     return took / 2;
+  },
+
+  // 1 000 small objects to 64 threads at once, until all have answered, in microseconds; nothing without `BroadcastChannel`.
+  // `listeners(count, callback)` starts threads that run `listen`, and calls back with each of their answers.
+  async broadcast(peer, listeners) {
+    if (typeof BroadcastChannel === "undefined") return -1;
+    const objects = Array.from({ length: 1000 }, (_, id) => ({ id, x: id * 0.5 }));
+    const channel = new BroadcastChannel("bench");
+    const count = 64;
+    let answers = 0;
+    let all = () => {};
+    const answered = () => {
+      if (++answers === count) all();
+    };
+    const round = (begin) =>
+      new Promise((resolve) => {
+        answers = 0;
+        all = resolve;
+        begin();
+      });
+    await round(() => listeners(count, answered));
+    const took = [];
+    for (let turn = 0; turn < 20; turn++) {
+      const start = now();
+      await round(() => channel.postMessage(objects));
+      took.push((now() - start) * 1000);
+    }
+    channel.close();
+    return median(took);
   },
 
   // A numeric loop over typed arrays on shared memory, in nanoseconds an element.

@@ -1,7 +1,7 @@
 // A figure in Node's worker_threads: `node node.mjs FIGURE`, printed as a number.
-import { Worker, isMainThread, parentPort } from "node:worker_threads";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 
-import { answer, figures } from "./measure.mjs";
+import { answer, figures, listen } from "./measure.mjs";
 
 const IDLE = "require('node:worker_threads').parentPort.on('message', () => {}).postMessage(1)";
 const idle = () =>
@@ -42,10 +42,16 @@ if (isMainThread) {
       post: (value, transfer) => worker.postMessage(value, transfer),
       on: (callback) => worker.removeAllListeners("message").on("message", callback),
     };
-    took = await figures[name](peer);
+    const listeners = (count, callback) => {
+      for (let i = 0; i < count; i++) {
+        new Worker(new URL(import.meta.url), { workerData: "listener" }).on("message", callback);
+      }
+    };
+    took = await figures[name](peer, listeners);
   }
   console.log(took);
   process.exit();
 } else {
+  if (workerData === "listener") listen((value) => parentPort.postMessage(value));
   parentPort.on("message", (data) => answer(data, (value, transfer) => parentPort.postMessage(value, transfer)));
 }

@@ -7,9 +7,17 @@ export const figure = async (name) => {
     post: (value, transfer) => worker.postMessage(value, transfer),
     on: (callback) => (worker.onmessage = ({ data }) => callback(data)),
   };
+  const group = [];
+  const listeners = (count, callback) => {
+    for (let i = 0; i < count; i++) {
+      const listener = new Worker("./echo.mjs", { type: "module", name: "listener" });
+      listener.onmessage = callback;
+      group.push(listener);
+    }
+  };
   try {
-    return await figures[name](peer);
+    return await figures[name](peer, listeners);
   } finally {
-    worker.terminate();
+    [worker, ...group].forEach((worker) => worker.terminate());
   }
 };

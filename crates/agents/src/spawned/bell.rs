@@ -83,3 +83,38 @@ impl Bell {
         guard
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    #[test]
+    fn a_parked_thread_hears_every_change() {
+        let shared = Arc::new((Bell::default(), Mutex::new(0)));
+        let other = shared.clone();
+        let waiter = std::thread::spawn(move || {
+            let (bell, count) = &*other;
+            let mut count = count.lock().unwrap();
+            while *count < 10_000 {
+                count = bell.park(count, |wake, count| wake.wait(count).unwrap_or_else(PoisonError::into_inner));
+            }
+        });
+        let (bell, count) = &*shared;
+        for _ in 0..10_000 {
+            *count.lock().unwrap() += 1;
+            bell.notify_one();
+        }
+        waiter.join().unwrap();
+    }
+
+    #[test]
+    fn looking_hears_what_came_since_and_is_tried_seldom_without_success() {
+        let bell = Bell::default();
+        let rung = bell.rung();
+        assert!((0..10).all(|_| !bell.look(rung)), "nothing rang");
+        bell.notify_one();
+        let heard = (0..2 * TRY_EVERY).filter(|_| bell.look(rung)).count();
+        assert!(*LOOKING_MAX == 0 || heard > 0, "a look among {} was tried", 2 * TRY_EVERY);
+    }
+}

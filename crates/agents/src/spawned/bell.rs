@@ -54,7 +54,7 @@ impl Bell {
         let credit = self.credit.load(Ordering::Relaxed);
         let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
         self.waits.store(waits, Ordering::Relaxed);
-        if credit == 0 && waits % TRY_EVERY != 0 {
+        if credit == 0 && !waits.is_multiple_of(TRY_EVERY) {
             return false;
         }
         if LOOKING.fetch_add(1, Ordering::Relaxed) >= *LOOKING_MAX {

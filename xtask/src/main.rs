@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | snapshots\n\
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents | snapshots\n\
              | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
@@ -155,6 +155,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("lent columns against shared ones", "shared"),
         own("WebAssembly kernels against native loops", "kernel"),
         own("patches", "patches"),
+        own("spawned agents beside worker_threads", "agents"),
         (
             "snapshots",
             cargo("snapshots of a Bevy world", &["bench", "--profile", "dev", "--bench", "snapshot"]).within(BEVY),

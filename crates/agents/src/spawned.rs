@@ -19,6 +19,7 @@
 //! - Nothing of the engine leaves the agent's thread. What crosses are [`Value`](value::Value)s, structured clones and ports.
 //! - Handles are `Send` and `Sync`, and may be dropped in any order and at any time.
 
+mod bell;
 mod broadcast;
 mod clock;
 mod clone;

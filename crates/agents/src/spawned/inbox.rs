@@ -15,10 +15,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use super::bell::{Bell, LOOK};
 use super::broadcast::Delivery;
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
@@ -61,7 +62,7 @@ pub(crate) enum Next {
 
 pub(crate) struct Inbox {
     state: Mutex<State>,
-    wake: Condvar,
+    wake: Bell,
     stopped: AtomicBool,
     /// The agent's thread, while it may block in a task.
     thread: OnceLock<Thread>,
@@ -144,7 +145,7 @@ impl Inbox {
     pub(crate) fn new(seat: Option<Arc<Seat>>) -> Inbox {
         Inbox {
             state: Mutex::default(),
-            wake: Condvar::new(),
+            wake: Bell::default(),
             stopped: AtomicBool::new(false),
             thread: OnceLock::new(),
             clock: Clock::new(seat.as_ref().map(|seat| &seat.turns)),
@@ -154,6 +155,11 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something new; may return earlier.
+    fn park<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.wake.park(state, |wake, state| wake.wait(state).unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Adds a task that is runnable now; gives it back if the inbox is closed. The engine's dispatches are always taken: it
@@ -250,7 +256,7 @@ impl Inbox {
             if state.engine == 0 {
                 return None;
             }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.park(state);
         }
     }
 
@@ -335,6 +341,7 @@ impl Inbox {
             return self.next_in_turn(seat);
         }
         let mut state = self.lock();
+        let mut looked = false;
         loop {
             if self.is_stopped() {
                 return Next::Stop;
@@ -347,7 +354,15 @@ impl Inbox {
                 return Next::Idle;
             }
             let until = state.first_timed();
-            state = self.clock.wait(&self.wake, state, until);
+            if !looked && until.is_none_or(|until| until > self.clock.now_ns() + LOOK.as_nanos() as u64) {
+                let rung = self.wake.rung();
+                drop(state);
+                looked = !self.wake.look(rung);
+                state = self.lock();
+                // What came meanwhile, seen or not, is found before the thread parks.
+                continue;
+            }
+            state = self.wake.park(state, |wake, state| self.clock.wait(wake, state, until));
         }
     }
 
@@ -360,7 +375,7 @@ impl Inbox {
             if state.waits_for_engine() {
                 seat.excuse(true);
                 while state.waits_for_engine() && !self.is_stopped() {
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self.park(state);
                 }
                 seat.excuse(false);
             }

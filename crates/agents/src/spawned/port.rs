@@ -263,7 +263,13 @@ impl End {
         side.queue.push_back(packet);
         match &mut side.reader {
             Reader::None => {}
-            Reader::Agent { inbox, id } => drop(inbox.push(Task::Port(*id))),
+            Reader::Agent { inbox, id } => {
+                // Without the lock: whom it wakes wants it at once. If the reader changes meanwhile, the new one was told of
+                // what is in the queue.
+                let (inbox, id) = (inbox.clone(), *id);
+                drop(sides);
+                drop(inbox.push(Task::Port(id)));
+            }
             Reader::Rust(wakers) => {
                 let wakers = std::mem::take(wakers);
                 drop(sides);

@@ -40,6 +40,7 @@ use crate::job::Bound;
 use crate::kernel::{Compiled, Instance};
 use crate::memory::shared_realm_options;
 use crate::modules::Module;
+use crate::values::{Watched, values};
 
 /// What an agent's realm has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub(crate) struct Roots {
     /// `snap.entity` and the function behind `snap.eids`.
     pub(crate) entity: Heap<JSVal>,
     pub(crate) eids: Heap<JSVal>,
+    /// The function behind `snap.comps[id].values`.
+    pub(crate) values: Heap<JSVal>,
     /// The buffer of this call's `snap.eids`, if the job asked for it.
     pub(crate) eids_buffer: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
@@ -119,6 +122,9 @@ pub(crate) struct Roots {
     pub(crate) unhandled: RefCell<Vec<Box<Heap<*mut JSObject>>>>,
     /// The parts of the call that runs; none while none does.
     pub(crate) calls: Cell<*const [JobCall<'static>]>,
+    /// What a check compares with what the job was given, and why a value could not be given to it.
+    pub(crate) watched: RefCell<Vec<Watched>>,
+    pub(crate) refused: RefCell<Option<JobError>>,
     /// Why loading failed, typed.
     pub(crate) failure: RefCell<Option<AgentError>>,
     pub(crate) import_depth: Cell<u32>,
@@ -139,7 +145,11 @@ unsafe impl Trace for Roots {
             for value in [&self.describe, &self.freeze, &self.compile, &self.link, &self.entity, &self.eids] {
                 value.trace(tracer);
             }
+            self.values.trace(tracer);
             self.eids_buffer.trace(tracer);
+            for watched in &*self.watched.borrow() {
+                watched.trace(tracer);
+            }
             for module in &*self.modules.borrow() {
                 module.object.trace(tracer);
             }
@@ -158,7 +168,7 @@ impl Roots {
     ///
     /// # Safety
     /// The result is not used after the call.
-    unsafe fn parts(&self) -> Option<&[JobCall<'_>]> {
+    pub(crate) unsafe fn parts(&self) -> Option<&[JobCall<'_>]> {
         // SAFETY: the pointer is null or set by `Bound::call` to parts that live until the call returned.
         unsafe { self.calls.get().as_ref() }
     }
@@ -266,10 +276,13 @@ impl Agent {
             link: Heap::default(),
             entity: Heap::default(),
             eids: Heap::default(),
+            values: Heap::default(),
             eids_buffer: Heap::default(),
             modules: RefCell::default(),
             unhandled: RefCell::default(),
             calls: Cell::new(NO_CALLS),
+            watched: RefCell::default(),
+            refused: RefCell::default(),
             failure: RefCell::default(),
             import_depth: Cell::new(0),
             heap_full: Cell::new(false),
@@ -330,6 +343,7 @@ impl Agent {
             rooted!(in(raw) let print = ObjectValue(native(c"print", Some(print), 2)?.as_ptr()));
             self.roots.entity.set(ObjectValue(native(c"entity", Some(entity), 1)?.as_ptr()));
             self.roots.eids.set(ObjectValue(native(c"eids", Some(eids), 0)?.as_ptr()));
+            self.roots.values.set(ObjectValue(native(c"values", Some(values), 2)?.as_ptr()));
             let shared = BooleanValue(kind == RealmKind::Shared);
             let mut rooter = CustomAutoRooter::new(vec![print.get(), shared, inspect.get()]);
             let arguments = rooter.root(raw);

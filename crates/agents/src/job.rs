@@ -32,7 +32,7 @@ use crate::attach::{Attached, attach, engine_memory, out_of_reach};
 use crate::cluster::Handle;
 use crate::lend::Loan;
 use crate::memory::Linear;
-use crate::{modules, patches, source};
+use crate::{modules, patches, source, values};
 
 /// A job in JavaScript or TypeScript, run by the agents of its cluster.
 ///
@@ -103,6 +103,10 @@ impl JobRunner for JsJob {
         with_agent(lane, &self.0.cluster, self.0.realm, |agent| {
             agent.run(&self.0, linear, std::slice::from_ref(call), false)
         })
+    }
+
+    fn takes_values(&self) -> bool {
+        true
     }
 
     fn takes_parts(&self) -> bool {
@@ -255,7 +259,12 @@ impl Agent {
             (bind(&mut cx, roots, bound, job, calls[0].shape, is_parts)?, source)
         };
         bound.give_extra(&mut cx, roots, calls[0].extra)?;
-        Ok(bound.run(&mut cx, roots, source, calls)?)
+        let result = bound.run(&mut cx, roots, source, calls);
+        // A job may have caught what it was told of a value that could not be given: it fails all the same.
+        match (roots.refused.take(), result) {
+            (Some(error), Ok(()) | Err(Failure::Threw(_))) => Err(error),
+            (_, result) => Ok(result?),
+        }
     }
 }
 
@@ -312,7 +321,8 @@ unsafe fn bind<'a>(
         rooted!(in(raw) let mut binder = UndefinedValue());
         let source = if is_parts { parts_binder_source(shape, job.realm) } else { binder_source(shape, job.realm) };
         roots.evaluate(cx, &source, c"peristyle:job", &mut binder)?;
-        let mut rooter = CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get()]);
+        let mut rooter =
+            CustomAutoRooter::new(vec![function.get(), roots.entity.get(), roots.eids.get(), roots.values.get()]);
         let arguments = rooter.root(raw);
         let arguments = ja::HandleValueArray { length_: arguments.len(), elements_: arguments.as_ptr() };
         rooted!(in(raw) let mut invoke = UndefinedValue());
@@ -519,13 +529,15 @@ impl Bound {
             }
             match result {
                 Ok(()) => match finish(cx, roots, &mut value) {
-                    Ok(()) => patches::take(cx, roots, &self.roots.encoder, &calls[0], &mut value),
+                    Ok(()) => patches::take(cx, roots, &self.roots.encoder, &calls[0], &mut value)
+                        .and_then(|()| values::compare(cx, roots)),
                     failed => failed,
                 },
                 failed => failed,
             }
         };
         roots.calls.set(NO_CALLS);
+        roots.watched.borrow_mut().clear();
         roots.unhandled.borrow_mut().clear();
         if !roots.eids_buffer.get().is_null() {
             // SAFETY: the context is in the agent's realm; the buffer is traced where it lies. It is an ordinary buffer,
@@ -592,13 +604,13 @@ unsafe fn finish(cx: &mut JSContext, roots: &Roots, value: &mut RootedGuard<'_, 
 fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
     let shared = realm == RealmKind::Shared;
     let mut script = Binder::default();
-    let comps = script.components(shape);
+    let comps = script.components(shape, "0");
     let (lists, writes) = lists_of(shape);
     script.put("snap.despawn");
     let resources = script.resources(shape);
-    let Binder { made, parameters, puts } = script;
+    let Binder { made, parameters, puts, resets } = script;
     format!(
-        r#"(function (handle, entity, takeEids) {{
+        r#"(function (handle, entity, takeEids, takeValues) {{
 {TOOLS}{made}  let eids;
   const snap = {{
     shared: {shared},
@@ -633,7 +645,7 @@ fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
     eids = handles = undefined;
     if (lists.length > 0) lists = [];
     snap.rows = rows;
-{puts}    return handle(new Input(dt, time, extra));
+{resets}{puts}    return handle(new Input(dt, time, extra));
   }};
 }})"#
     )
@@ -643,14 +655,18 @@ fn binder_source(shape: &JobShape, realm: RealmKind) -> String {
 fn lists_of(shape: &JobShape) -> (String, String) {
     let (mut lists, mut writes) = (String::new(), String::new());
     for (at, component) in shape.components.iter().enumerate() {
-        let values = patches::values_of(&format!("f{at}"), &component.fields);
+        let values = match component.opaque {
+            true => format!("() => c{at}.values"),
+            false => patches::values_of(&format!("f{at}"), &component.fields),
+        };
         let _ = write!(
             lists,
             " get [{id}]() {{ return lists[{at}] ?? (lists[{at}] = ({values})()); }}, get [{name}]() {{ return this[{id}]; }},",
             id = component.id,
             name = quoted(&component.name)
         );
-        if component.access == Access::Write {
+        // What is opaque is written by patches alone.
+        if component.access == Access::Write || shape.patches.iter().any(|patched| patched.id == component.id) {
             let _ = write!(writes, "{}, ", component.id);
         }
     }
@@ -662,14 +678,14 @@ fn lists_of(shape: &JobShape) -> (String, String) {
 fn parts_binder_source(shape: &JobShape, realm: RealmKind) -> String {
     let shared = realm == RealmKind::Shared;
     let mut part = Binder::default();
-    let comps = part.components(shape);
+    let comps = part.components(shape, "at");
     part.put("part.despawn");
     let mut script = Binder::default();
     let resources = script.resources(shape);
-    let Binder { made: made_part, parameters: part_parameters, puts: part_puts } = part;
-    let Binder { made, parameters, puts } = script;
+    let Binder { made: made_part, parameters: part_parameters, puts: part_puts, resets } = part;
+    let Binder { made, parameters, puts, .. } = script;
     format!(
-        r#"(function (handle, entity, takeEids) {{
+        r#"(function (handle, entity, takeEids, takeValues) {{
 {TOOLS}{made}  let all, parts = freeze([]);
   const known = [];
   const make = (at) => {{
@@ -686,7 +702,7 @@ fn parts_binder_source(shape: &JobShape, realm: RealmKind) -> String {
       eids = undefined;
       first = from;
       count = part.rows = rows;
-{part_puts}    }};
+{resets}{part_puts}    }};
     return {{ part, put }};
   }};
   const snap = {{ shared: {shared}, rows: 0, parts, res: freeze({{{resources} }}) }};
@@ -726,6 +742,8 @@ struct Binder {
     made: String,
     parameters: String,
     puts: String,
+    /// What forgets the last call's values.
+    resets: String,
 }
 
 impl Binder {
@@ -740,12 +758,21 @@ impl Binder {
         let _ = writeln!(self.puts, "    {target} = {view};");
     }
 
-    /// The objects of all components; their views and bits come next. Gives the properties of `comps`.
-    fn components(&mut self, shape: &JobShape) -> String {
+    /// The objects of all components of part `part`, a script; their views and bits come next. Gives the properties of
+    /// `comps`.
+    fn components(&mut self, shape: &JobShape, part: &str) -> String {
         let (mut names, mut numbers) = (String::new(), String::new());
         for (at, component) in shape.components.iter().enumerate() {
             self.fields(&format!("f{at}"), &component.fields);
-            self.make(&format!("const c{at} = {{ fields: f{at}, changed: undefined }}; fix(c{at}, [\"fields\"]);"));
+            let mut values = String::new();
+            if component.opaque {
+                self.make(&format!("let w{at};"));
+                let _ = writeln!(self.resets, "    w{at} = undefined;");
+                values = format!(" get values() {{ return w{at} ?? (w{at} = takeValues({at}, {part})); }},");
+            }
+            self.make(&format!(
+                "const c{at} = {{ fields: f{at}, changed: undefined,{values} }}; fix(c{at}, [\"fields\"]);"
+            ));
             names += &format!(" [{}]: c{at},", quoted(&component.name));
             numbers += &format!(" {}: c{at},", component.id);
         }

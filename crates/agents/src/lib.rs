@@ -20,7 +20,7 @@
 //! | `snap.` | is |
 //! |---|---|
 //! | `rows` | the number of rows |
-//! | `comps[id]`, `comps[name]` | `{ fields, changed }`: one typed array per field; the bits to mark, or that were marked, or undefined |
+//! | `comps[id]`, `comps[name]` | `{ fields, changed }`: one typed array per field; the bits to mark, or that were marked, or undefined. Of an opaque component also `values`: a list of plain values, one a row, made when first asked for |
 //! | `despawn` | bits to set, if the job declared that it despawns |
 //! | `res[name]` | the fields of a columnar resource |
 //! | `eids` | entity indices, an `Int32Array`: a copy, made when first asked for |
@@ -39,6 +39,10 @@
 //! the call has settled they are detached; a view that a job keeps is empty. A column that was declared as read can be
 //! written all the same: it must not be.
 //!
+//! `values` of an opaque component are copies that the job may keep and change: nothing comes of that. A patch that the job
+//! returns (`{ kind: "set", eid, cid, value }`) carries a new value back. Integers that are not safe are `BigInt`s, in both
+//! directions; what JSON has no numbers for is `null`.
+//!
 //! `handle` may be `async`: the call settles when its promise does, at the latest when nothing is left to run. A promise
 //! that is then still pending fails the call: a job has no timers, no messages and no input, and modules that it imports
 //! are evaluated at once, so nothing could settle it later. So do a rejection, and one that nobody handles.
@@ -56,13 +60,14 @@
 //! exports `handle(descriptor: i32)`. Its argument is the offset of a [descriptor](peristyle_layout::descriptor) of fixed
 //! layout that says where the columns and bits of the call lie. `peristyle-kernel` writes them in Rust, its C header in C.
 //!
-//! Each agent has instances of its own. An instance has a stack of 256 KiB in the memory, for which the module imports
+//! Each agent has instances of its own, one for each shape. An instance has a stack of its own of 256 KiB in the memory, one
+//! of 512 there ([`JobError::NoStack`](peristyle_jobs::JobError::NoStack)), for which the module imports
 //! `env.__stack_pointer` or exports it, and a block for static data if it is position-independent (it imports
 //! `env.__memory_base` and has a section `dylink.0`). Nothing else is offered, thread-locals neither. A module with static data at fixed
 //! addresses, with a stack pointer that cannot be set, or with other imports is [refused](KernelError).
 //!
 //! A trap fails its call as [`JobError::Threw`](peristyle_jobs::JobError::Threw). A stack that overflows is found after the
-//! call, or traps at the end of addresses; it may spoil what other lanes' kernels have on their stacks, never a column.
+//! call, or traps at the end of addresses; it may spoil what other instances have on their stacks, never a column.
 //!
 //! # What a job has
 //!
@@ -152,6 +157,7 @@ mod modules;
 mod patches;
 mod source;
 mod spawned;
+mod values;
 
 pub use cluster::{Cluster, Limits};
 pub use console::Level;

@@ -47,7 +47,7 @@ pub(crate) const ADDRESSES_BYTES: u64 = 1 << 32;
 pub(crate) const STACK_BYTES: u64 = 256 << 10;
 /// Addresses below a stack that nobody else uses, in bytes.
 const GUARD_BYTES: u64 = 256 << 10;
-/// Stacks of a memory: one for each instance of a kernel. Addresses are what they cost: pages are taken when touched.
+/// Stacks of a memory: one for each instance of a kernel. They cost a sixteenth of the addresses, and pages when touched.
 pub(crate) const STACKS: usize = 512;
 /// Bytes below the world's blocks.
 const RESERVED_BYTES: u64 = STACKS as u64 * (STACK_BYTES + GUARD_BYTES);

@@ -199,8 +199,17 @@ const ENCODER_HEAD: &str = r#"(function () {
     if (v !== null && v !== 0 && !isHandle(v)) wrong(i, c, f, "an entity handle", v);
     view.setFloat64(at, v ?? 0, true);
   };
+  // A `BigInt` keeps its digits.
+  const digits = (key, value) => (typeof value === "bigint" ? JSON.rawJSON(String(value)) : value);
+  const stringify = (value) => {
+    try {
+      return JSON.stringify(value);
+    } catch {
+      return JSON.stringify(value, digits);
+    }
+  };
   const writeText = (component) => (at, value, i) => {
-    const text = JSON.stringify(value);
+    const text = stringify(value);
     if (text === undefined) fail(i, `the value of component ${show(component)} is ${show(value)}, which JSON does not have`);
     room(at + 3 * text.length);
     for (const character of text) {

@@ -22,7 +22,7 @@
 mod clock;
 mod clone;
 mod control;
-mod convert;
+pub(crate) mod convert;
 mod event_loop;
 mod inbox;
 mod loader;
@@ -32,7 +32,7 @@ mod port;
 mod realm;
 mod reply;
 mod scripts;
-mod value;
+pub(crate) mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -141,6 +141,7 @@ fn a_panic_of_the_host_is_an_error_of_the_job() {
             rows: 1,
             eids: eids.lend(),
             entities: &Broken,
+            values: None,
             columns: &[],
             changed: &[],
             despawn: None,

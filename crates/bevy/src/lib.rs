@@ -32,6 +32,8 @@
 //! # Rules
 //! - What is declared is declared to Bevy's scheduler too, so systems that conflict do not run side by side.
 //! - Bevy's change detection sees the rows that were committed: no more, no less.
+//! - Patches of a job, like its despawns, are applied at the next sync point, in the order in which they were given; what
+//!   cannot be applied is told to who asked by [`Offloaded::on_patches`].
 //! - An entity that died, or left what the job asked for, between snapshot and commit is skipped and counted.
 //! - Jobs have no clock: `dt` and `time` are those of the resource [`OffloadStep`], which the application sets.
 //! - Unsafe code is in `table` (slices of table columns) and `system` (what Bevy asks of a system).
@@ -40,6 +42,7 @@
 //! Bevy's own tasks: jobs run on lanes of Peristyle's pool ([`OffloadPool`]), because a lane carries what a job cannot
 //! do without, such as a JavaScript engine.
 
+mod patch;
 mod source;
 mod system;
 mod table;
@@ -49,9 +52,10 @@ pub use system::{IsOffloaded, OffloadPool, OffloadStep, Offloaded, OffloadedSyst
 
 #[doc(no_inline)]
 pub use peristyle_offload::{
-    AccessError, CommitReport, ComponentCommit, Describe, Described, JobSnapshot, JobSnapshotSpec, Marks, Offload,
-    OffloadError, Report, RunReport, RustCall, RustJob, Step, Way, columns,
+    AccessError, CommitReport, ComponentCommit, Describe, Described, JobSnapshot, JobSnapshotSpec, LockedColumns,
+    Marks, Offload, OffloadError, PatchCommit, PatchFault, RefusedPatch, Report, RunReport, RustCall, RustJob,
+    SharedColumns, SpecError, Step, Way, columns,
 };
 // What `#[derive(Columnar)]` names in a crate that knows this one only.
 #[doc(no_inline)]
-pub use peristyle_offload::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, schema};
+pub use peristyle_offload::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, pack, schema, unpack};

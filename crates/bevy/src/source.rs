@@ -3,7 +3,7 @@
 //! A job whose components and filters all live in tables has its rows table by table, as slices. If one of them is a
 //! sparse set, rows are reached entity by entity, which is slower and works the same.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bevy_ecs::{
     change_detection::Tick,
@@ -16,10 +16,14 @@ use bevy_ecs::{
 };
 use peristyle_jobs::JobShape;
 use peristyle_offload::{
-    Backend, Column, ColumnMut, ColumnRef, Declared, Described, Filters, Placed, Reads, Segments, Source, Writes,
+    Applied, Backend, Change, Column, ColumnMut, ColumnRef, Declared, DeclaredParts, Described, Filters, PatchCommit,
+    PatchFault, Patches, Placed, Reads, Segments, Source, Writes,
 };
 
-use crate::table::{ReadOnly, ReadWrite, TableAccess, Values};
+use crate::{
+    patch::{Deferred, Handle, Patcher, Patchers, find},
+    table::{PatchOnly, ReadOnly, ReadWrite, TableAccess, Values},
+};
 
 /// Bevy, as what can be declared of its worlds.
 pub struct Bevy;
@@ -29,6 +33,7 @@ pub struct BevyComponent {
     register: fn(&mut World) -> ComponentId,
     is_written: bool,
     values: Box<dyn Values>,
+    patcher: Option<Arc<dyn Patcher>>,
 }
 
 /// A component that is asked for or ruled out.
@@ -42,14 +47,22 @@ impl Backend for Bevy {
 impl<C: Component> Reads<C> for Bevy {
     fn reads(described: Described<C>) -> BevyComponent {
         let values = Box::new(ReadOnly(described));
-        BevyComponent { register: World::register_component::<C>, is_written: false, values }
+        BevyComponent { register: World::register_component::<C>, is_written: false, values, patcher: None }
     }
 }
 
 impl<C: Component<Mutability = Mutable>> Writes<C> for Bevy {
     fn writes(described: Described<C>) -> BevyComponent {
-        let values = Box::new(ReadWrite(described));
-        BevyComponent { register: World::register_component::<C>, is_written: true, values }
+        let described = Arc::new(described);
+        let (values, patcher) = (Box::new(ReadWrite(described.clone())), Some(described as _));
+        BevyComponent { register: World::register_component::<C>, is_written: true, values, patcher }
+    }
+}
+
+impl<C: Component<Mutability = Mutable>> Patches<C> for Bevy {
+    fn patches(described: Described<C>) -> BevyComponent {
+        let (values, patcher) = (Box::new(PatchOnly), Some(Arc::new(described) as _));
+        BevyComponent { register: World::register_component::<C>, is_written: false, values, patcher }
     }
 }
 
@@ -71,19 +84,24 @@ pub struct Tables {
     segments: Segments<TableId>,
     /// The rows, if not.
     entities: Vec<Entity>,
-    /// Entities whose despawn waits until the world can change.
-    despawned: Vec<Entity>,
+    patchers: Arc<Patchers>,
+    deferred: Deferred,
 }
 
 impl Tables {
     /// Tables of what was declared, in that world.
     pub fn new(declared: Declared<Bevy>, world: &mut World) -> Tables {
-        let (shape, declared, with, without) = declared.into_parts();
+        let DeclaredParts { shape, components: declared, patches, with, without } = declared.into_parts();
         let mut components = Vec::with_capacity(declared.len());
         let with: Vec<_> = with.into_iter().map(|BevyFilter(register)| register(world)).collect();
         let without: Vec<_> = without.into_iter().map(|BevyFilter(register)| register(world)).collect();
         let mut builder = QueryBuilder::<FilteredEntityMut<'static, 'static>>::new(world);
-        for BevyComponent { register, is_written, values } in declared {
+        let mut patchers = Patchers::default();
+        for (id, component) in patches {
+            component.patcher.into_iter().for_each(|patcher| patchers.add(id, patcher));
+        }
+        for (number, BevyComponent { register, is_written, values, patcher }) in (0..).zip(declared) {
+            patcher.into_iter().for_each(|patcher| patchers.add(number, patcher));
             let id = register(builder.world_mut());
             if is_written {
                 builder.mut_id(id)
@@ -109,7 +127,8 @@ impl Tables {
             state,
             segments: Segments::default(),
             entities: Vec::new(),
-            despawned: Vec::new(),
+            patchers: Arc::new(patchers),
+            deferred: Deferred::default(),
         }
     }
 
@@ -128,7 +147,7 @@ impl Tables {
         BevySource { tables: self, reach: Reach::World(world), this_run, stands_still: false }
     }
 
-    /// The world as a source of rows, of which only what was declared is reached. Despawns wait for
+    /// The world as a source of rows, of which only what was declared is reached. Patches and despawns wait for
     /// [`Tables::apply`].
     ///
     /// # Panics
@@ -146,14 +165,15 @@ impl Tables {
         self.state.component_access()
     }
 
-    /// Despawns the entities that wait for it.
-    pub(crate) fn apply(&mut self, world: &mut World) {
-        self.despawned.drain(..).for_each(|entity| _ = world.try_despawn(entity));
+    /// Applies what waits for it; tells what became of patches, if there were any.
+    pub(crate) fn apply(&mut self, world: &mut World) -> Option<PatchCommit> {
+        self.deferred.apply(&self.patchers, world)
     }
 
-    /// The entities that wait to be despawned.
-    pub(crate) fn take_despawned(&mut self) -> impl Iterator<Item = Entity> + '_ {
-        self.despawned.drain(..)
+    /// What waits, for somebody else to apply; none if nothing does.
+    pub(crate) fn take_deferred(&mut self) -> Option<(Deferred, Arc<Patchers>)> {
+        let deferred = (!self.deferred.is_empty()).then(|| std::mem::take(&mut self.deferred))?;
+        Some((deferred, self.patchers.clone()))
     }
 }
 
@@ -339,6 +359,21 @@ impl Source for BevySource<'_> {
         });
     }
 
+    fn patch(&mut self, entity: Handle, change: Change<'_>) -> Result<Applied, PatchFault> {
+        match &mut self.reach {
+            Reach::World(world) => {
+                let found = find(world.entities(), entity).ok_or(PatchFault::Gone(entity))?;
+                self.stands_still = false;
+                self.tables.patchers.apply(world, found, entity, change)
+            }
+            Reach::Cell(cell) => {
+                let found = find(cell.entities(), entity).ok_or(PatchFault::Gone(entity))?;
+                self.tables.deferred.patch(found, &change.record(entity));
+                Ok(Applied::Later)
+            }
+        }
+    }
+
     fn despawn(&mut self, handle: u64) -> bool {
         let Some(entity) = Entity::try_from_bits(handle) else { return false };
         match &mut self.reach {
@@ -349,16 +384,19 @@ impl Source for BevySource<'_> {
             Reach::Cell(cell) => {
                 let lives = cell.get_entity(entity).is_ok();
                 if lives {
-                    self.tables.despawned.push(entity);
+                    self.tables.deferred.despawn(entity);
                 }
                 lives
             }
         }
     }
 
-    fn entity(handle: u64) -> peristyle_offload::Entity {
-        // Bevy keeps an index as what is left of 2^32 - 1.
-        let entity = Entity::from_bits(handle);
-        peristyle_offload::fold(entity.index_u32(), entity.generation().to_bits())
+    fn entity(handle: u64) -> Handle {
+        known_as(Entity::from_bits(handle))
     }
+}
+
+/// An entity as jobs know it. Bevy keeps an index as what is left of 2^32 - 1.
+pub(crate) fn known_as(entity: Entity) -> Handle {
+    peristyle_offload::fold(entity.index_u32(), entity.generation().to_bits())
 }

@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //! - What a system tells the scheduler is what was declared, plus reading [`OffloadStep`]; it reaches nothing else.
-//! - Despawns wait for the next sync point, as commands do.
+//! - Patches and despawns wait for the next sync point, as commands do.
 //! - The pool is one for all offloaded systems of a world, and so are its lanes: two of them that Bevy starts at the same
 //!   time use all lanes one after the other.
 
@@ -21,8 +21,11 @@ use bevy_ecs::{
     world::{DeferredWorld, FromWorld, World, unsafe_world_cell::UnsafeWorldCell},
 };
 use bevy_utils::prelude::DebugName;
-use peristyle_jobs::{JobError, JobRunner, JobShape, Pool, default_workers};
-use peristyle_offload::{Describe, Described, JobSnapshotSpec, Offload, OffloadError, Report, SpecError, Step, Way};
+use peristyle_jobs::{Access, JobError, JobRunner, JobShape, Pool, default_workers};
+use peristyle_offload::{
+    Describe, Described, JobSnapshotSpec, Offload, OffloadError, PatchCommit, Report, SharedColumns, SpecError, Step,
+    Way,
+};
 use serde::Serialize;
 
 use crate::source::{Bevy, Tables};
@@ -58,14 +61,17 @@ impl FromWorld for OffloadPool {
 }
 
 type OnReport = Box<dyn Fn(&Report<'_>) + Send + Sync>;
+type OnPatches = Arc<dyn Fn(&PatchCommit) + Send + Sync>;
 
 /// Makes a job a system. Declare what it reads and writes, then add it to a schedule.
 pub fn offloaded(job: impl JobRunner + 'static) -> Offloaded {
     Offloaded {
         offload: Offload::new(JobShape::default(), job),
         spec: JobSnapshotSpec::new(),
+        columns: Vec::new(),
         is_pipelined: false,
         on_report: None,
+        on_patches: None,
     }
 }
 
@@ -74,8 +80,10 @@ pub fn offloaded(job: impl JobRunner + 'static) -> Offloaded {
 pub struct Offloaded {
     offload: Offload,
     spec: JobSnapshotSpec<Bevy>,
+    columns: Vec<(SharedColumns, Access)>,
     is_pipelined: bool,
     on_report: Option<OnReport>,
+    on_patches: Option<OnPatches>,
 }
 
 impl Offloaded {
@@ -117,7 +125,40 @@ impl Offloaded {
         self.declare(JobSnapshotSpec::without::<C>)
     }
 
-    /// The job may set despawn bits. Entities go at the next sync point.
+    /// The job may set, add and remove `C` by patches, as it may what it writes. Nothing of `C` is lent, and entities need
+    /// not have one. Patches are applied at the next sync point: see [`Offloaded::on_patches`].
+    pub fn patches<C: Component<Mutability = Mutable> + Describe>(self) -> Offloaded {
+        self.declare(JobSnapshotSpec::patches::<C>)
+    }
+
+    /// The job may patch what is described of a component: by columns, or [by its `serde`](Described::by_serde).
+    pub fn patches_as<C: Component<Mutability = Mutable>>(self, described: Described<C>) -> Offloaded {
+        self.declare(|spec| spec.patches_as(described))
+    }
+
+    /// The job reads columns beside the rows: `snap.res[name]`. Who else has them is waited for.
+    pub fn reads_columns(mut self, columns: &SharedColumns) -> Offloaded {
+        self.columns.push((columns.clone(), Access::Read));
+        self
+    }
+
+    /// The job writes columns beside the rows. It is called for one range of rows after the other then.
+    pub fn writes_columns(mut self, columns: &SharedColumns) -> Offloaded {
+        self.columns.push((columns.clone(), Access::Write));
+        self
+    }
+
+    /// Has the job called once for all rows, in parts of at most 16 384.
+    pub fn parts(self) -> Offloaded {
+        self.offload(Offload::parts)
+    }
+
+    /// Has the job called once for all rows, as one part.
+    pub fn whole(self) -> Offloaded {
+        self.offload(Offload::whole)
+    }
+
+    /// The job may set despawn bits, and destroy by patches. Entities go at the next sync point.
     pub fn despawns(self) -> Offloaded {
         self.declare(JobSnapshotSpec::despawns)
     }
@@ -154,6 +195,12 @@ impl Offloaded {
     /// the system, and Bevy's error handler decides.
     pub fn on_report(self, f: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Offloaded {
         Offloaded { on_report: Some(Box::new(f)), ..self }
+    }
+
+    /// Calls `f` with what became of the patches of a run, when they were applied: at the sync point after it. What names an
+    /// entity that had gone by the time of the commit is refused then, and told [before](Offloaded::on_report).
+    pub fn on_patches(self, f: impl Fn(&PatchCommit) + Send + Sync + 'static) -> Offloaded {
+        Offloaded { on_patches: Some(Arc::new(f)), ..self }
     }
 }
 
@@ -227,16 +274,23 @@ struct Ready {
     step: ComponentId,
     is_pipelined: bool,
     on_report: Option<OnReport>,
+    on_patches: Option<OnPatches>,
 }
 
 impl Ready {
     fn new(declared: Offloaded, world: &mut World) -> Result<Ready, SpecError> {
-        let Offloaded { offload, spec, is_pipelined, on_report } = declared;
+        let Offloaded { offload, spec, columns, is_pipelined, on_report, on_patches } = declared;
         let tables = Tables::new(spec.build()?, world);
         let pool = world.get_resource_or_init::<OffloadPool>().clone();
         let step = world.register_component::<OffloadStep>();
-        let offload = offload.reshaped(tables.shape().clone());
-        Ok(Ready { offload, tables, pool, step, is_pipelined, on_report })
+        let offload = columns.iter().try_fold(
+            offload.reshaped(tables.shape().clone()),
+            |offload, (columns, access)| match access {
+                Access::Read => offload.reads_columns(columns),
+                Access::Write => offload.writes_columns(columns),
+            },
+        )?;
+        Ok(Ready { offload, tables, pool, step, is_pipelined, on_report, on_patches })
     }
 
     fn access(&self) -> SystemAccess {
@@ -251,7 +305,7 @@ impl Ready {
     /// # Safety
     /// Nobody conflicts with `access`.
     unsafe fn run(&mut self, name: &str, world: UnsafeWorldCell<'_>, this_run: Tick) -> Result<(), SystemError> {
-        let Ready { offload, tables, pool, step, is_pipelined, on_report } = self;
+        let Ready { offload, tables, pool, step, is_pipelined, on_report, .. } = self;
         // SAFETY: `access` has the resource, to read.
         let step = unsafe { world.get_resource_by_id(*step) };
         // SAFETY: its type is the one that was registered.
@@ -283,8 +337,8 @@ impl Ready {
 }
 
 impl OffloadedSystem {
-    fn tables(&mut self) -> Option<&mut Tables> {
-        self.ready.as_mut()?.as_mut().ok().map(|ready| &mut ready.tables)
+    fn ready(&mut self) -> Option<&mut Ready> {
+        self.ready.as_mut()?.as_mut().ok()
     }
 }
 
@@ -297,7 +351,7 @@ impl System for OffloadedSystem {
     }
 
     fn flags(&self) -> SystemStateFlags {
-        // Despawns are deferred.
+        // Patches and despawns are deferred.
         SystemStateFlags::DEFERRED
     }
 
@@ -316,14 +370,20 @@ impl System for OffloadedSystem {
     fn refresh_hotpatch(&mut self) {}
 
     fn apply_deferred(&mut self, world: &mut World) {
-        self.tables().into_iter().for_each(|tables| tables.apply(world));
+        let Some(Ready { tables, on_patches, .. }) = self.ready() else { return };
+        if let (Some(commit), Some(tell)) = (tables.apply(world), on_patches) {
+            tell(&commit);
+        }
     }
 
     fn queue_deferred(&mut self, mut world: DeferredWorld) {
-        let mut commands = world.commands();
-        for entity in self.tables().into_iter().flat_map(Tables::take_despawned) {
-            commands.entity(entity).try_despawn();
-        }
+        let Some(Ready { tables, on_patches, .. }) = self.ready() else { return };
+        let (Some((mut deferred, patchers)), tell) = (tables.take_deferred(), on_patches.clone()) else { return };
+        world.commands().queue(move |world: &mut World| {
+            if let (Some(commit), Some(tell)) = (deferred.apply(&patchers, world), tell) {
+                tell(&commit);
+            }
+        });
     }
 
     fn initialize(&mut self, world: &mut World) -> SystemAccess {

@@ -4,7 +4,7 @@
 //! - Who makes a [`TableAccess`] answers for access to the component in the tables that it names, as declared to Bevy's
 //!   scheduler; slices live for one call.
 
-use std::{ops::Range, panic::Location};
+use std::{ops::Range, panic::Location, sync::Arc};
 
 use bevy_ecs::{
     change_detection::Tick,
@@ -82,7 +82,9 @@ pub(crate) trait Values: Send + Sync {
 /// A component that is only read.
 pub(crate) struct ReadOnly<C>(pub(crate) Described<C>);
 /// A component that is written.
-pub(crate) struct ReadWrite<C>(pub(crate) Described<C>);
+pub(crate) struct ReadWrite<C>(pub(crate) Arc<Described<C>>);
+/// A component that is only patched: no column of it is reached.
+pub(crate) struct PatchOnly;
 
 fn gather<C: Component>(
     described: &Described<C>,
@@ -140,5 +142,20 @@ impl<C: Component<Mutability = Mutable>> Values for ReadWrite<C> {
     fn scatter_one(&self, field: usize, entity: &mut FilteredEntityMut<'_, '_>, row: u32, column: ColumnRef<'_>) {
         let mut value = entity.get_mut::<C>().expect("a matched entity has the component");
         self.0.scatter(field, std::slice::from_mut(&mut *value), &[row], row, column);
+    }
+}
+
+impl Values for PatchOnly {
+    fn gather(&self, _: usize, _: TableAccess<'_>, _: Range<usize>, _: ColumnMut<'_>) {
+        unreachable!("a component that is only patched is not read");
+    }
+    fn gather_one(&self, _: usize, _: &FilteredEntityMut<'_, '_>, _: ColumnMut<'_>) {
+        unreachable!("a component that is only patched is not read");
+    }
+    fn scatter(&self, _: usize, _: TableAccess<'_>, _: &[u32], _: u32, _: ColumnRef<'_>) {
+        unreachable!("a component that is only patched has no column to write");
+    }
+    fn scatter_one(&self, _: usize, _: &mut FilteredEntityMut<'_, '_>, _: u32, _: ColumnRef<'_>) {
+        unreachable!("a component that is only patched has no column to write");
     }
 }

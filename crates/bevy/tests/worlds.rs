@@ -86,7 +86,7 @@ fn despawning_moves_rows_after_the_writes() {
     let mut source = tables.of(&mut world);
     for (rows, despawned) in [(6, 2), (4, 2)] {
         snapshot.take(&mut source).unwrap();
-        pool.scope(|scope| _ = snapshot.run(&job, scope, Default::default(), None, false));
+        pool.scope(|scope| _ = snapshot.run(&job, scope, Default::default(), None, Default::default()));
         assert_eq!(snapshot.run_report().failures, []);
         let report = snapshot.commit(&mut source);
         assert_eq!((report.written(), report.stale(), report.despawned), (rows, 0, despawned));

@@ -16,7 +16,7 @@ use std::{error, fmt, ops::Deref, ptr::NonNull};
 use peristyle_layout::{Entity, Field, Scalar};
 use peristyle_memory::Memory;
 
-use crate::{Lane, Overrun, PatchSink, rust::AccessError};
+use crate::{Lane, Overrun, PatchSink, ValueLookup, rust::AccessError};
 
 /// What a job may do with a component or resource. Writing implies reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,8 +36,10 @@ pub struct ComponentShape {
     pub name: String,
     /// Its columns, in order.
     pub fields: Vec<Field>,
-    /// What the job declared.
+    /// What the job declared; of an opaque component it only reads, and writes are patches.
     pub access: Access,
+    /// Whether it has no columns because its values are opaque: the call gives [copies](JobCall::value) of them.
+    pub opaque: bool,
 }
 
 /// One columnar resource as a job sees it: `snap.res[name]` in JavaScript.
@@ -125,6 +127,8 @@ pub struct JobCallParts<'a> {
     pub eids: Lent,
     /// Handles of the rows.
     pub entities: &'a dyn EntityLookup,
+    /// Values of the opaque components of the rows, if the shape has any.
+    pub values: Option<&'a dyn ValueLookup>,
     /// Every field of every component, in order of the shape; `rows` elements each.
     pub columns: &'a [Lent],
     /// Per component: the bits to mark if it is written; the rows that changed if a `changed` filter only reads it; else
@@ -215,6 +219,11 @@ pub trait JobRunner: Send + Sync {
     /// [`JobError`]; what the job wrote until then stays, and its rows count as changed.
     fn run(&self, lane: &mut Lane, call: &JobCall<'_>) -> Result<(), JobError>;
 
+    /// Whether the job can be shown values of opaque components. Others reach columns only.
+    fn takes_values(&self) -> bool {
+        false
+    }
+
     /// Whether [`run_parts`](JobRunner::run_parts) can be called.
     fn takes_parts(&self) -> bool {
         false
@@ -265,6 +274,15 @@ pub enum JobError {
         /// What is wrong with it.
         message: String,
     },
+    /// The value of an opaque component could not be given to the job: its `serde` refused.
+    Value {
+        /// The component.
+        component: String,
+        /// Whose value it is.
+        entity: Entity,
+        /// Why.
+        message: String,
+    },
     /// What nothing could stop ran longer than its deadline, and was waited for: what it did is done.
     Overran(Overrun),
     /// A Rust job asked for what it was not lent.
@@ -293,6 +311,9 @@ impl fmt::Display for JobError {
             }
             JobError::Terminated(why) => write!(f, "was stopped: {why}"),
             JobError::Panicked(message) => write!(f, "panicked: {message}"),
+            JobError::Value { component, entity, message } => {
+                write!(f, "the value of component `{component}` of entity {entity} cannot cross: {message}")
+            }
             JobError::Overran(Overrun { took, deadline }) => {
                 write!(f, "ran {took:?}, longer than its deadline of {deadline:?}, and was waited for")
             }

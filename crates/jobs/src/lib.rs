@@ -18,6 +18,7 @@ mod rust;
 mod scope;
 mod sleep;
 mod sync;
+mod values;
 mod wait;
 mod watch;
 
@@ -35,5 +36,6 @@ pub use crate::pool::{Close, Pool, PoolOptions, Supervisor, default_workers};
 pub use crate::queue::{Pending, RefuseReason, Refused, TaskError};
 pub use crate::rust::{AccessError, Marks, RustCall, RustJob, RustParts};
 pub use crate::scope::{BoardFull, Scope, TASKS_MAX, Task};
+pub use crate::values::ValueLookup;
 pub use crate::wait::block_on;
 pub use crate::watch::{Overrun, Stop, StopReason};

@@ -21,6 +21,11 @@ impl PatchSink {
         PatchSink(RefCell::new(records))
     }
 
+    /// Shows the records, those that were there first included.
+    pub fn with<R>(&self, f: impl FnOnce(&PatchBuffer) -> R) -> R {
+        f(&self.0.borrow())
+    }
+
     /// The records, those that were there first included.
     pub fn into_records(self) -> PatchBuffer {
         self.0.into_inner()
@@ -39,6 +44,13 @@ impl JobShape {
             opaque: false,
         });
         written.chain(self.patches.iter().cloned())
+    }
+
+    /// The number of the component of that name, if the job declared it.
+    pub(crate) fn component_id(&self, name: &str) -> Option<u32> {
+        let patched = self.patches.iter().find(|component| component.name == name).map(|component| component.id);
+        let lent = || self.components.iter().find(|component| component.name == name).map(|component| component.id);
+        patched.or_else(lent)
     }
 
     /// Whether the job may patch anything.

@@ -8,6 +8,8 @@
 //!   may live as long as the call, and the job may hold many at once.
 //! - What a job gets wrong (an undeclared component, another type) is an [`AccessError`], which fails its call.
 
+mod give;
+
 use std::fmt;
 
 use peristyle_layout::{Entity, Scalar};
@@ -98,6 +100,10 @@ impl JobRunner for RustJob {
         }
     }
 
+    fn takes_values(&self) -> bool {
+        true
+    }
+
     fn takes_parts(&self) -> bool {
         matches!(self.body, Body::Parts(_))
     }
@@ -142,6 +148,11 @@ pub enum AccessError {
         /// What was asked for.
         asked: Scalar,
     },
+    /// Values were asked for of a component that lies in columns.
+    NotOpaque {
+        /// The component.
+        name: String,
+    },
     /// The component has another number of columns than the Rust type.
     WrongColumns {
         /// The component.
@@ -176,6 +187,7 @@ impl fmt::Display for AccessError {
             AccessError::WrongType { name, field, holds, asked } => {
                 write!(f, "field `{field}` of `{name}` holds {holds}, not {asked}")
             }
+            AccessError::NotOpaque { name } => write!(f, "`{name}` lies in columns: it has no values of its own"),
             AccessError::WrongColumns { name, has, asked } => {
                 write!(f, "`{name}` has {has} columns, the type asked for has {asked}")
             }

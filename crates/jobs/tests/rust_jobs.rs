@@ -33,6 +33,7 @@ fn run(job: &RustJob, x: &mut [f32; 3], marks: &mut [u64; 1]) -> Result<(), JobE
         name: name.into(),
         fields: vec![Field::new("x", Scalar::F32)],
         access,
+        opaque: false,
     };
     let shape = JobShape {
         components: vec![component(0, "Position", Access::Write), component(1, "Velocity", Access::Read)],
@@ -50,6 +51,7 @@ fn run(job: &RustJob, x: &mut [f32; 3], marks: &mut [u64; 1]) -> Result<(), JobE
             rows: 3,
             eids: lent(&mut eids, Scalar::U32),
             entities: &Plain,
+            values: None,
             columns: &columns,
             changed: &changed,
             despawn: None,

@@ -78,6 +78,11 @@ impl Block {
         Ok(())
     }
 
+    /// Zeroes all there is.
+    pub(crate) fn clear(&mut self) {
+        self.lines.fill(Line([0; 64]));
+    }
+
     /// Where a column starts, in bytes.
     fn offset(&self, column: usize) -> usize {
         let Part { row_bytes, parts, .. } = self.parts[column];
@@ -173,6 +178,11 @@ pub struct ColumnMut<'a> {
 }
 
 impl<'a> ColumnRef<'a> {
+    /// A column of one row, whose little-endian bytes are the first of `word`.
+    pub(crate) fn one(word: &'a u64, scalar: Scalar) -> ColumnRef<'a> {
+        ColumnRef { ptr: std::ptr::from_ref(word).cast(), len: 1, scalar, block: PhantomData }
+    }
+
     /// The elements' type.
     pub fn scalar(&self) -> Scalar {
         self.scalar
@@ -183,8 +193,9 @@ impl<'a> ColumnRef<'a> {
         if E::SCALAR != self.scalar {
             return None;
         }
-        // SAFETY: only `Block` makes one, from rows inside of its allocation that are borrowed for `'a`; columns start on
-        // cache lines, rows are whole elements of that scalar, and any bytes are an `E`.
+        // SAFETY: `Block` makes one from rows inside of its allocation that are borrowed for `'a`; columns start on cache
+        // lines, rows are whole elements of that scalar, and any bytes are an `E`. `one` makes one of a word that is
+        // borrowed for `'a`, which has room for one element of any scalar.
         Some(unsafe { std::slice::from_raw_parts(self.ptr.cast(), self.len) })
     }
 }

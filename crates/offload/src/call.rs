@@ -1,27 +1,32 @@
 //! Runs a job on a snapshot: the lease on its columns is made here, and nowhere else.
 //!
 //! Rows are cut into ranges whose first row is a multiple of 512, so no two lanes share a cache line of a column or a
-//! bitset, let alone a byte of marks. A snapshot of few rows is one range and runs where it is.
+//! bitset, let alone a byte of marks. A snapshot of few rows is one range and runs where it is. A job that takes parts is
+//! given ranges of a chunk's size, all in one call; for one that takes a whole, all rows are one range: a snapshot is
+//! contiguous anyway.
 //!
 //! # Rules
 //! - A range runs once, on one lane. What panics fails its range, as what throws does.
-//! - A range that failed keeps the rows that it marked, unless the run is atomic: then the world sees nothing of it.
+//! - A range that failed keeps the rows that it marked, unless the run is atomic: then the world sees nothing of it. Patches
+//!   of a call that failed never count.
+//! - A job that writes columns beside the rows is called for one range after the other.
 
 use std::{
     any::Any,
+    mem,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-    sync::{Mutex, OnceLock, PoisonError},
+    ptr::{self, NonNull},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use peristyle_jobs::{EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, Lane, Lent, Scope};
+use peristyle_jobs::{EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, Lane, Lent, PatchSink, Scope};
 use peristyle_layout::{
-    Entity, Scalar,
+    Entity, PatchBuffer, Scalar,
     chunk::{CHUNK_ROWS, RANGE_ROWS},
 };
 
-use crate::{snapshot::JobSnapshot, source::fold};
+use crate::{columns::JobColumns, snapshot::JobSnapshot, source::fold};
 
 /// Fewer rows are one range: a round trip to a worker costs more than it saves.
 const SPLIT_ROWS: usize = 8192;
@@ -35,6 +40,28 @@ pub struct Step {
     pub dt: f64,
     /// Simulated time in seconds.
     pub time: f64,
+}
+
+/// In which shape a job gets its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum CallShape {
+    /// It is called for ranges of rows, on all lanes at once; for one after the other if it writes columns beside them.
+    #[default]
+    RowWise,
+    /// It is called once for all rows, in parts of at most 16 384.
+    Parts,
+    /// It is called once for all rows, as one part.
+    Whole,
+}
+
+/// How the calls of a run are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// In which shape the job gets its rows.
+    pub shape: CallShape,
+    /// Whether nothing of a call that fails is committed; also columns beside the rows are as they were then. Otherwise
+    /// the rows that it had marked are committed.
+    pub atomic: bool,
 }
 
 /// A range whose call failed.
@@ -55,10 +82,24 @@ pub struct RunReport {
     pub failures: Vec<RangeFailure>,
 }
 
+/// What runs need, kept for its room and empty between them.
+#[derive(Default)]
+pub(crate) struct Room {
+    resources: Vec<Lent>,
+    columns: Vec<Lent>,
+    changed: Vec<Option<Lent>>,
+    calls: Vec<JobCall<'static>>,
+    /// What an atomic call would overwrite of columns beside the rows.
+    saved: Vec<u8>,
+}
+
+// SAFETY: the vectors of addresses are empty but during a run, which one thread is in.
+unsafe impl Send for Room {}
+// SAFETY: as above.
+unsafe impl Sync for Room {}
+
 impl JobSnapshot {
-    /// Runs `runner` once on each range of rows, on all lanes of the scope, and waits for it.
-    ///
-    /// If `atomic`, the marks of a range that failed are dropped, so that nothing of it is committed.
+    /// Runs `runner` on all rows, on the lanes of the scope, and waits for it.
     ///
     /// # Panics
     /// Inside of [`Scope::with_lane`].
@@ -68,20 +109,30 @@ impl JobSnapshot {
         scope: &Scope<'_, '_>,
         step: Step,
         extra: Option<Extra<'_>>,
-        atomic: bool,
+        manner: Manner,
     ) -> &RunReport {
         let rows = self.rows();
-        let range_rows = if rows < SPLIT_ROWS {
-            rows.next_multiple_of(RANGE_ROWS).max(RANGE_ROWS)
-        } else {
-            let even = rows.div_ceil(scope.lanes() * RANGES_PER_LANE);
-            even.next_multiple_of(RANGE_ROWS).min(CHUNK_ROWS)
+        let range_rows = match manner.shape {
+            CallShape::Parts => CHUNK_ROWS,
+            CallShape::Whole => rows.next_multiple_of(RANGE_ROWS).max(RANGE_ROWS),
+            CallShape::RowWise if rows < SPLIT_ROWS => rows.next_multiple_of(RANGE_ROWS).max(RANGE_ROWS),
+            CallShape::RowWise => {
+                let even = rows.div_ceil(scope.lanes() * RANGES_PER_LANE);
+                even.next_multiple_of(RANGE_ROWS).min(CHUNK_ROWS)
+            }
         };
-        let ranges = rows.div_ceil(range_rows);
-        self.run.ranges = ranges;
+        let (is_parts, ranges) = (manner.shape == CallShape::Parts, rows.div_ceil(range_rows));
+        let calls = if is_parts { ranges.min(1) } else { ranges };
+        self.run.ranges = calls;
         self.run.failures.clear();
-        let failures = Mutex::new(std::mem::take(&mut self.run.failures));
-        let room = Mutex::new(std::mem::take(&mut self.order));
+        let mut room = mem::take(&mut self.room);
+        let mut given = mem::take(&mut self.given);
+        given.iter_mut().for_each(|records| records.get_mut().unwrap_or_else(PoisonError::into_inner).clear());
+        if self.shape().patches_anything() && given.len() < calls {
+            given.resize_with(calls, Mutex::default);
+        }
+        let failures = Mutex::new(mem::take(&mut self.run.failures));
+        let order = Mutex::new(mem::take(&mut self.order));
         let base = self.block.base();
         let snapshot = &*self;
         let entities = Lookup {
@@ -89,33 +140,98 @@ impl JobSnapshot {
             handles: snapshot.handles(),
             entity_of: snapshot.entity_of(),
             order: OnceLock::new(),
-            room,
+            room: order,
         };
-        let run = Run { runner, step, extra, snapshot, base, entities };
-        let work = |range: u32, lane: &mut Lane| {
-            let start = range as usize * range_rows;
-            let rows = start..(start + range_rows).min(rows);
-            if let Err(error) = run.range(rows.clone(), lane) {
-                failures.lock().unwrap_or_else(PoisonError::into_inner).push(RangeFailure { rows, error });
+        let run = Run { runner, step, extra, snapshot, base, entities, given: &given };
+        let rows_of = |range: usize| range * range_rows..((range + 1) * range_rows).min(rows);
+        let settle = |rows: Range<usize>, result: Result<(), JobError>| {
+            if let Err(error) = result {
+                lock(&failures).push(RangeFailure { rows, error });
             }
         };
-        if ranges == 1 {
-            scope.with_lane(|lane| work(0, lane));
-        } else if let Err(panic) = scope.run(&work, ranges as u32, ranges.min(scope.lanes()).saturating_sub(1)) {
-            // What a job panics with is caught below; this is another failure, of ours.
-            panic.resume();
-        }
-        let Lookup { order, room, .. } = run.entities;
-        let order = order.into_inner().unwrap_or_else(|| room.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let columns = snapshot.columns();
+        let Room { resources, columns: lent_columns, changed, calls: lent_calls, saved } = &mut room;
+        columns.locked(resources, &mut |resources| {
+            if ranges > 1 && !is_parts && !columns.are_written() {
+                let resources = Addresses(resources);
+                let work = |range: u32, lane: &mut Lane| {
+                    let rows = rows_of(range as usize);
+                    settle(rows.clone(), run.range(range as usize, rows, resources.get(), lane));
+                };
+                let helpers = ranges.min(scope.lanes()).saturating_sub(1);
+                if let Err(panic) = scope.run(&work, ranges as u32, helpers) {
+                    // What a job panics with is caught below; this is another failure, of ours.
+                    panic.resume();
+                }
+                return;
+            }
+            scope.with_lane(|lane| {
+                for call in 0..calls {
+                    let rows = if is_parts { 0..rows } else { rows_of(call) };
+                    if manner.atomic {
+                        save(columns, resources, saved);
+                    }
+                    let result = if is_parts {
+                        let room = (&mut *lent_columns, &mut *changed, &mut *lent_calls);
+                        run.parts((0..ranges).map(rows_of), resources, room, lane)
+                    } else {
+                        run.range(call, rows.clone(), resources, lane)
+                    };
+                    if manner.atomic && result.is_err() {
+                        restore(columns, resources, saved);
+                    }
+                    settle(rows, result);
+                }
+            });
+        });
+        let Lookup { order, room: unused, .. } = run.entities;
+        let order = order.into_inner().unwrap_or_else(|| unused.into_inner().unwrap_or_else(PoisonError::into_inner));
         let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         failures.sort_by_key(|failure| failure.rows.start);
-        self.order = order;
-        if atomic {
+        (self.order, self.room, self.given) = (order, room, given);
+        if manner.atomic {
             failures.iter().for_each(|failure| self.forget(failure.rows.clone()));
         }
         self.run.failures = failures;
         &self.run
     }
+}
+
+/// Addresses that all lanes may know: what is done with them each call answers for.
+#[derive(Clone, Copy)]
+struct Addresses<'a>(&'a [Lent]);
+
+// SAFETY: they are only addresses. Lanes get them to read: a job that writes such columns is called on one lane.
+unsafe impl Sync for Addresses<'_> {}
+
+impl<'a> Addresses<'a> {
+    fn get(&self) -> &'a [Lent] {
+        self.0
+    }
+}
+
+/// Keeps what a call may overwrite of columns that are locked.
+fn save(columns: &JobColumns, resources: &[Lent], saved: &mut Vec<u8>) {
+    saved.clear();
+    for lent in columns.written(resources) {
+        // SAFETY: the columns are locked, so they are there, and nobody writes them: no call runs.
+        saved.extend_from_slice(unsafe { std::slice::from_raw_parts(lent.ptr.as_ptr(), lent.bytes()) });
+    }
+}
+
+/// Puts back what was kept.
+fn restore(columns: &JobColumns, resources: &[Lent], saved: &[u8]) {
+    let mut rest = saved;
+    for lent in columns.written(resources) {
+        let (first, others) = rest.split_at(lent.bytes());
+        // SAFETY: as in `save`; nobody reads them either.
+        unsafe { ptr::copy_nonoverlapping(first.as_ptr(), lent.ptr.as_ptr(), first.len()) };
+        rest = others;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Columns of a call that fit on the stack.
@@ -130,6 +246,8 @@ struct Run<'a> {
     /// The block's first byte, to write.
     base: *mut u8,
     entities: Lookup<'a>,
+    /// Where the patches of each call go, if it may give any.
+    given: &'a [Mutex<PatchBuffer>],
 }
 
 // SAFETY: what keeps it from being so is an address. `range` alone uses it, whose calls have different rows, and the
@@ -147,48 +265,144 @@ impl Run<'_> {
         lent(self.base.wrapping_add(at), rows.len().div_ceil(64) * 8, Scalar::U8)
     }
 
-    /// Calls the job on some rows, which start on a multiple of 512. No two calls have a row in common.
-    fn range(&self, rows: Range<usize>, lane: &mut Lane) -> Result<(), JobError> {
-        let (snapshot, indices) = (self.snapshot, self.lent(JobSnapshot::INDICES, &rows));
-        let mut columns = Few::<_, COLUMNS>::new(indices);
-        let mut changed = Few::<_, COLUMNS>::new(None);
+    /// Appends what is lent of some rows.
+    fn lend(
+        &self,
+        rows: &Range<usize>,
+        mut column: impl FnMut(Lent),
+        mut changed: impl FnMut(Option<Lent>),
+    ) -> (Lent, Option<Lent>) {
+        let snapshot = self.snapshot;
         for at in snapshot.components() {
-            (at.column..at.column + at.fields).for_each(|column| columns.push(self.lent(column, &rows)));
-            changed.push(at.bits.map(|bitset| self.lent_bits(bitset, &rows)));
+            (at.column..at.column + at.fields).for_each(|at| column(self.lent(at, rows)));
+            changed(at.bits.map(|bitset| self.lent_bits(bitset, rows)));
         }
-        let despawns = snapshot.shape().despawns;
-        // SAFETY: every address is inside of the block that the snapshot owns, for `rows` that it has; columns and bits
+        let despawn = snapshot.shape().despawns.then(|| self.lent_bits(snapshot.despawn_bits(), rows));
+        (self.lent(JobSnapshot::INDICES, rows), despawn)
+    }
+
+    /// Leases some rows, which start on a multiple of 512, to a call.
+    ///
+    /// # Safety
+    /// No other call has these rows while the result lives, and `lent` is what [`Run::lend`] gave for them. `resources` are
+    /// locked, and if one of them is written, no other call has them but parts of the same.
+    unsafe fn lease<'c>(
+        &'c self,
+        rows: usize,
+        (eids, despawn): (Lent, Option<Lent>),
+        columns: &'c [Lent],
+        changed: &'c [Option<Lent>],
+        resources: &'c [Lent],
+        patches: Option<&'c PatchSink>,
+    ) -> JobCall<'c> {
+        // SAFETY: every address is inside of the block that the snapshot owns, for rows that it has; columns and bits
         // start on cache lines. The snapshot is borrowed exclusively during the run, no reference to a declared column or
         // to bits exists meanwhile (lookups read the columns of ids, which jobs do not write), and no other call has these
         // rows: ranges start on multiples of 512, which are whole cache lines of every column and bitset. Lengths follow
-        // the shape, from which the snapshot was made.
-        let leased = unsafe {
+        // the shape, from which the snapshot was made. The rest is the caller's duty.
+        unsafe {
             JobCall::lease(JobCallParts {
                 memory: None,
-                patches: None,
-                shape: snapshot.shape(),
-                rows: rows.len() as u32,
-                eids: indices,
+                patches,
+                shape: self.snapshot.shape(),
+                rows: rows as u32,
+                eids,
                 entities: &self.entities,
-                columns: columns.as_slice(),
-                changed: changed.as_slice(),
-                despawn: despawns.then(|| self.lent_bits(snapshot.despawn_bits(), &rows)),
-                resources: &[],
+                values: None,
+                columns,
+                changed,
+                despawn,
+                resources,
                 dt: self.step.dt,
                 time: self.step.time,
                 extra: self.extra,
             })
-        };
-        catch_unwind(AssertUnwindSafe(|| self.runner.run(lane, &leased))).unwrap_or_else(|payload| {
-            let message = message(&*payload);
-            // A payload may panic when it is dropped; what it throws then is leaked.
-            catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(std::mem::forget);
-            Err(JobError::Panicked(message))
+        }
+    }
+
+    /// Runs call number `call` with a sink for its patches, which are kept if it succeeds.
+    fn with_patches(
+        &self,
+        call: usize,
+        run: impl FnOnce(Option<&PatchSink>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        if !self.snapshot.shape().patches_anything() {
+            return run(None);
+        }
+        let sink = PatchSink::new(mem::take(&mut *lock(&self.given[call])));
+        let result = run(Some(&sink));
+        let mut records = sink.into_records();
+        if result.is_err() {
+            records.clear();
+        }
+        *lock(&self.given[call]) = records;
+        result
+    }
+
+    /// Calls the job on some rows, which start on a multiple of 512. No two calls have a row in common.
+    fn range(&self, call: usize, rows: Range<usize>, resources: &[Lent], lane: &mut Lane) -> Result<(), JobError> {
+        let mut columns = Few::<_, COLUMNS>::new(self.lent(JobSnapshot::INDICES, &rows));
+        let mut changed = Few::<_, COLUMNS>::new(None);
+        let lent = self.lend(&rows, |column| columns.push(column), |bits| changed.push(bits));
+        self.with_patches(call, |patches| {
+            // SAFETY: `run` gives each range of rows out once, and locked the resources; it calls one range after the other
+            // if they are written.
+            let leased =
+                unsafe { self.lease(rows.len(), lent, columns.as_slice(), changed.as_slice(), resources, patches) };
+            caught(|| self.runner.run(lane, &leased))
         })
+    }
+
+    /// Calls the job once, on all rows.
+    fn parts(
+        &self,
+        parts: impl Iterator<Item = Range<usize>> + Clone,
+        resources: &[Lent],
+        (columns, changed, calls): (&mut Vec<Lent>, &mut Vec<Option<Lent>>, &mut Vec<JobCall<'static>>),
+        lane: &mut Lane,
+    ) -> Result<(), JobError> {
+        for rows in parts.clone() {
+            self.lend(&rows, |column| columns.push(column), |bits| changed.push(bits));
+        }
+        let result = self.with_patches(0, |patches| {
+            let components = self.snapshot.components();
+            let (fields, bitsets) = (components.iter().map(|at| at.fields).sum::<usize>(), components.len());
+            let mut leased = recycled(mem::take(calls));
+            for (part, rows) in parts.enumerate() {
+                let lent = self.lend(&rows, |_| (), |_| ());
+                let columns = &columns[part * fields..][..fields];
+                let changed = &changed[part * bitsets..][..bitsets];
+                // SAFETY: parts are different rows, and there is no other call.
+                leased.push(unsafe { self.lease(rows.len(), lent, columns, changed, resources, patches) });
+            }
+            let result = caught(|| self.runner.run_parts(lane, &leased));
+            *calls = recycled(leased);
+            result
+        });
+        columns.clear();
+        changed.clear();
+        result
     }
 }
 
-fn lent(ptr: *mut u8, len: usize, scalar: Scalar) -> Lent {
+/// The storage of an emptied vector, for calls of another lifetime.
+fn recycled<'a>(mut calls: Vec<JobCall<'_>>) -> Vec<JobCall<'a>> {
+    calls.clear();
+    // Collecting in place keeps the allocation.
+    calls.into_iter().map(|_| -> JobCall<'a> { unreachable!("the vector is empty") }).collect()
+}
+
+/// A runner that panics fails its call as one whose job throws.
+fn caught(run: impl FnOnce() -> Result<(), JobError>) -> Result<(), JobError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        let message = message(&*payload);
+        // A payload may panic when it is dropped; what it throws then is leaked.
+        catch_unwind(AssertUnwindSafe(|| drop(payload))).unwrap_or_else(mem::forget);
+        Err(JobError::Panicked(message))
+    })
+}
+
+pub(crate) fn lent(ptr: *mut u8, len: usize, scalar: Scalar) -> Lent {
     Lent { ptr: NonNull::new(ptr).expect("a snapshot with rows has memory"), len: len as u32, scalar }
 }
 

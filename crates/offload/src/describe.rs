@@ -10,11 +10,15 @@
 
 use std::{any::type_name, fmt};
 
-use peristyle_layout::Field;
+use peristyle_layout::{Entity, Field, PatchBytes};
 use peristyle_memory::{Bool, Element};
-use peristyle_world::{ColumnVisitor, Columnar};
+use peristyle_world::{ColumnVisitor, Columnar, unpack};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::block::{ColumnMut, ColumnRef, prefetch};
+use crate::{
+    block::{ColumnMut, ColumnRef, prefetch},
+    patch::PatchFault,
+};
 
 /// Copies values into a column of as many rows.
 type Gather<C> = Box<dyn Fn(&[C], ColumnMut<'_>) + Send + Sync>;
@@ -66,7 +70,10 @@ impl<C: Columnar> Describe for C {
         assert_eq!(fields.len(), loops.0.len(), "a columnar type shows as many columns as it names");
         let columns = fields.into_iter().zip(loops.0);
         let columns = columns.map(|(field, (gather, scatter))| DescribedColumn { field, gather, scatter });
-        Described { name: short_name::<C>(), columns: columns.collect() }
+        let zeroes = vec![0; C::ROW_BYTES];
+        Described::new()
+            .with_columns(columns.collect())
+            .made_by(move || unpack(&zeroes).expect("as many bytes as it has"))
     }
 }
 
@@ -117,10 +124,17 @@ struct DescribedColumn<C> {
     scatter: Scatter<C>,
 }
 
+/// Reads a value from JSON text.
+type Parse<C> = fn(&str) -> serde_json::Result<C>;
+
 /// A component's name, and its columns with the loops that fill them.
 pub struct Described<C> {
     name: String,
     columns: Vec<DescribedColumn<C>>,
+    /// What a new value is before its columns are set.
+    make: Option<Box<dyn Fn() -> C + Send + Sync>>,
+    /// How a value is read that has no columns.
+    parse: Option<Parse<C>>,
 }
 
 impl<C: 'static> Described<C> {
@@ -136,7 +150,31 @@ impl<C: 'static> Described<C> {
     /// assert_eq!(hull.name(), "Hull");
     /// ```
     pub fn new() -> Described<C> {
-        Described { name: short_name::<C>(), columns: Vec::new() }
+        Described { name: short_name::<C>(), columns: Vec::new(), make: None, parse: None }
+    }
+
+    fn with_columns(self, columns: Vec<DescribedColumn<C>>) -> Described<C> {
+        Described { columns, ..self }
+    }
+
+    /// A component that is no numbers, named like its type: jobs can set, add and remove it by patches, whose values are
+    /// JSON.
+    pub fn by_serde() -> Described<C>
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        Described { parse: Some(|text| serde_json::from_str(text)), ..Described::new() }
+    }
+
+    /// Says what a value is before its columns are set, where a patch adds the component. Types that are columns altogether
+    /// need not say it.
+    pub fn made_by(self, make: impl Fn() -> C + Send + Sync + 'static) -> Described<C> {
+        Described { make: Some(Box::new(make)), ..self }
+    }
+
+    /// Whether it is described by its `serde`, and has no columns.
+    pub fn is_opaque(&self) -> bool {
+        self.parse.is_some()
     }
 
     /// The same under another name.
@@ -167,6 +205,62 @@ impl<C: 'static> Described<C> {
     /// Its columns, in order.
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
         self.columns.iter().map(|column| &column.field)
+    }
+
+    /// Sets a value to what a patch says: all of it if it is described by its `serde`, else the fields that are columns.
+    ///
+    /// # Errors
+    /// [`PatchFault`]; the value is as it was.
+    pub fn set(&self, value: &mut C, patch: PatchBytes<'_>) -> Result<(), PatchFault> {
+        let name = || self.name.clone();
+        if let Some(parse) = self.parse {
+            let PatchBytes::Text(text) = patch else { return Err(PatchFault::NotPacked(name())) };
+            *value =
+                parse(text).map_err(|error| PatchFault::Value { component: name(), message: error.to_string() })?;
+            return Ok(());
+        }
+        let PatchBytes::Packed(mut bytes) = patch else { return Err(PatchFault::NotText(name())) };
+        let expected_bytes = self.fields().map(|field| field.scalar.size()).sum();
+        if bytes.len() != expected_bytes {
+            return Err(PatchFault::ValueBytes { component: name(), expected_bytes, found_bytes: bytes.len() });
+        }
+        for column in &self.columns {
+            let (first, rest) = bytes.split_at(column.field.scalar.size());
+            let mut word = [0; 8];
+            word[..first.len()].copy_from_slice(first);
+            let word = u64::from_ne_bytes(word);
+            (column.scatter)(std::slice::from_mut(value), &[0], 0, ColumnRef::one(&word, column.field.scalar));
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Makes the value that a patch adds.
+    ///
+    /// # Errors
+    /// [`PatchFault`]; [`PatchFault::NotMade`] if the patch cannot say all of it.
+    pub fn make(&self, patch: PatchBytes<'_>) -> Result<C, PatchFault> {
+        if let (Some(parse), PatchBytes::Text(text)) = (self.parse, patch) {
+            let fault = |error: serde_json::Error| error.to_string();
+            return parse(text)
+                .map_err(|error| PatchFault::Value { component: self.name.clone(), message: fault(error) });
+        }
+        let Some(make) = &self.make else {
+            // What is wrong with the patch comes first.
+            return Err(match (self.parse, patch) {
+                (Some(_), _) => PatchFault::NotPacked(self.name.clone()),
+                (None, PatchBytes::Packed(_)) => PatchFault::NotMade(self.name.clone()),
+                (None, _) => PatchFault::NotText(self.name.clone()),
+            });
+        };
+        let mut value = make();
+        self.set(&mut value, patch)?;
+        Ok(value)
+    }
+
+    /// The fault of an entity that lacks the component.
+    pub fn missing(&self, entity: Entity) -> PatchFault {
+        PatchFault::Missing { entity, component: self.name.clone() }
     }
 
     /// Copies a field of `values` into `out`, which is as long.
@@ -236,7 +330,7 @@ macro_rules! columns {
 
 #[cfg(test)]
 mod tests {
-    use peristyle_layout::{Entity, Scalar};
+    use peristyle_layout::Scalar;
 
     use super::*;
     use crate::block::Block;

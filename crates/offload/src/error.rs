@@ -27,6 +27,20 @@ pub enum SpecError {
         /// The column.
         column: String,
     },
+    /// A component that is not described by columns was declared to be read or written in place.
+    #[error("component `{0}` is described by its serde: jobs can patch it, not reach it")]
+    NoColumns(String),
+    /// Columns beside the rows have the same name as others that the job has.
+    #[error("two resources are named `{0}`")]
+    DuplicateResource(String),
+    /// Columns could not be made.
+    #[error("columns `{name}`: {error}")]
+    Columns {
+        /// Their name.
+        name: String,
+        /// Why.
+        error: SnapshotError,
+    },
 }
 
 /// Why a snapshot could not be taken. It is empty then.
@@ -78,6 +92,9 @@ pub enum OffloadError {
         /// Why.
         error: serde_json::Error,
     },
+    /// A job is to take all rows in parts that takes one call at a time only.
+    #[error("job `{0}` is to take all parts at once, but takes one at a time")]
+    NoParts(String),
     /// In place was asked for, of a world that has to be copied.
     #[error("job `{0}`: this world cannot be worked on in place")]
     NotInPlace(String),

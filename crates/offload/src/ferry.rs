@@ -22,7 +22,10 @@ use std::{
 
 use peristyle_jobs::{Extra, JobRunner, Pool};
 
-use crate::{call::Step, snapshot::JobSnapshot};
+use crate::{
+    call::{Manner, Step},
+    snapshot::JobSnapshot,
+};
 
 /// What crosses.
 struct Load {
@@ -31,7 +34,7 @@ struct Load {
     step: Step,
     /// JSON text and its version. The text moves too, and comes back.
     extra: Option<(String, u64)>,
-    atomic: bool,
+    manner: Manner,
 }
 
 /// What came back.
@@ -103,9 +106,9 @@ impl Ferry {
         let mut pool = Pool::new(workers)?;
         let thread = Builder::new().name("peristyle-ferry".to_owned()).spawn(move || {
             // The pool's frames run on this thread, so what belongs to its lane 0 lives and ends here.
-            while let Ok(Load { mut snapshot, runner, step, extra, atomic }) = arrivals.recv() {
+            while let Ok(Load { mut snapshot, runner, step, extra, manner }) = arrivals.recv() {
                 let json = extra.as_ref().map(|(json, version)| Extra { json, version: *version });
-                pool.scope(|scope| _ = snapshot.run(&*runner, scope, step, json, atomic));
+                pool.scope(|scope| _ = snapshot.run(&*runner, scope, step, json, manner));
                 drop(runner);
                 if departures.send(Landed { snapshot, extra: extra.map(|(json, _)| json) }).is_err() {
                     break;
@@ -131,7 +134,7 @@ impl Ferry {
         runner: &Arc<dyn JobRunner>,
         step: Step,
         extra: Option<(String, u64)>,
-        atomic: bool,
+        manner: Manner,
     ) -> Result<(), SendError> {
         let refuse = |snapshot, extra: Option<(String, u64)>, lost| {
             Err(SendError { snapshot: Box::new(snapshot), extra: extra.map(|(json, _)| json), lost })
@@ -140,7 +143,7 @@ impl Ferry {
             return refuse(snapshot, extra, self.out.is_none());
         };
         // There is room: nothing is away.
-        match out.send(Load { snapshot, runner: Arc::clone(runner), step, extra, atomic }) {
+        match out.send(Load { snapshot, runner: Arc::clone(runner), step, extra, manner }) {
             Ok(()) => {
                 self.is_away = true;
                 Ok(())

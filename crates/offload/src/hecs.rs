@@ -28,13 +28,15 @@ use std::ops::Range;
 
 use hecs::{Archetype, Component, Entity, EntityRef, World};
 use peristyle_jobs::JobShape;
+use peristyle_layout::{Entity as Handle, GENERATION_MAX};
 
 use crate::{
     block::{ColumnMut, ColumnRef},
     describe::Described,
+    patch::{Applied, Change, PatchFault},
     segments::Segments,
     source::{Column, Placed, Source},
-    spec::{Backend, Declared, Filters, Reads, Writes},
+    spec::{Backend, Declared, DeclaredParts, Filters, Patches, Reads, Writes},
 };
 
 /// `hecs`, as what can be declared of its worlds.
@@ -62,6 +64,8 @@ trait Access: Send + Sync {
     fn gather(&self, field: usize, archetype: &Archetype, rows: Range<usize>, out: ColumnMut<'_>);
     fn scatter(&self, field: usize, archetype: &Archetype, rows: &[u32], first: u32, column: ColumnRef<'_>);
     fn scatter_one(&self, field: usize, entity: EntityRef<'_>, row: u32, column: ColumnRef<'_>);
+    /// Applies a patch to a living entity.
+    fn patch(&self, world: &mut World, entity: Entity, of: Handle, change: Change<'_>) -> Result<(), PatchFault>;
 }
 
 const NOT_MATCHED: &str = "a matched table has its components";
@@ -82,6 +86,22 @@ impl<C: Component> Access for Described<C> {
         let mut value = entity.get::<&mut C>().expect(NOT_MATCHED);
         Described::scatter(self, field, std::slice::from_mut(&mut *value), &[row], row, column);
     }
+    fn patch(&self, world: &mut World, entity: Entity, of: Handle, change: Change<'_>) -> Result<(), PatchFault> {
+        match change {
+            Change::Set { value, .. } => {
+                let mut known = world.get::<&mut C>(entity).map_err(|_| self.missing(of))?;
+                self.set(&mut known, value)
+            }
+            Change::Add { value, .. } => {
+                if let Ok(mut known) = world.get::<&mut C>(entity) {
+                    return self.set(&mut known, value);
+                }
+                world.insert_one(entity, self.make(value)?).map_err(|_| PatchFault::Gone(of))
+            }
+            Change::Remove { .. } => world.remove_one::<C>(entity).map(drop).map_err(|_| self.missing(of)),
+            Change::Destroy => world.despawn(entity).map_err(|_| PatchFault::Gone(of)),
+        }
+    }
 }
 
 impl Backend for Hecs {
@@ -101,6 +121,12 @@ impl<C: Component> Writes<C> for Hecs {
     }
 }
 
+impl<C: Component> Patches<C> for Hecs {
+    fn patches(described: Described<C>) -> HecsComponent {
+        HecsComponent(Box::new(described))
+    }
+}
+
 impl<C: Component> Filters<C> for Hecs {
     fn filter() -> HecsFilter {
         HecsFilter::of::<C>()
@@ -111,6 +137,8 @@ impl<C: Component> Filters<C> for Hecs {
 pub struct Tables {
     shape: JobShape,
     components: Vec<HecsComponent>,
+    /// What is only patched, by number.
+    patches: Vec<(u32, HecsComponent)>,
     with: Vec<HecsFilter>,
     without: Vec<HecsFilter>,
     /// Positions of archetypes, which a world never removes.
@@ -120,9 +148,9 @@ pub struct Tables {
 impl Tables {
     /// Tables of what was declared.
     pub fn new(declared: Declared<Hecs>) -> Tables {
-        let (shape, components, mut with, without) = declared.into_parts();
+        let DeclaredParts { shape, components, patches, mut with, without } = declared.into_parts();
         with.extend(components.iter().map(|component| component.0.filter()));
-        Tables { shape, components, with, without, segments: Segments::default() }
+        Tables { shape, components, patches, with, without, segments: Segments::default() }
     }
 
     /// What the job is shown.
@@ -230,8 +258,35 @@ impl Source for HecsSource<'_> {
         }
     }
 
+    fn patch(&mut self, entity: Handle, change: Change<'_>) -> Result<Applied, PatchFault> {
+        let found = find(self.world, entity).ok_or(PatchFault::Gone(entity))?;
+        self.stands_still = false;
+        let Some(component) = change.component() else {
+            self.world.despawn(found).map_err(|_| PatchFault::Gone(entity))?;
+            return Ok(Applied::Now);
+        };
+        let patched = self.tables.patches.iter().find(|(id, _)| *id == component).map(|(_, access)| access);
+        let access = patched.or_else(|| self.tables.components.get(component as usize));
+        let access = access.ok_or(PatchFault::UnknownComponent(component))?;
+        access.0.patch(self.world, found, entity, change)?;
+        Ok(Applied::Now)
+    }
+
     fn despawn(&mut self, handle: u64) -> bool {
         self.stands_still = false;
         Entity::from_bits(handle).is_some_and(|entity| self.world.despawn(entity).is_ok())
     }
+}
+
+/// The living entity that jobs know by this handle. Its generation may be one of those of which jobs see the same
+/// remainder.
+fn find(world: &World, entity: Handle) -> Option<Entity> {
+    if entity.is_provisional() {
+        return None;
+    }
+    let first = u64::from(entity.generation() - 1);
+    let generations = (first..=u64::from(u32::MAX)).step_by(GENERATION_MAX as usize);
+    let mut handles =
+        generations.filter_map(|generation| Entity::from_bits(generation << 32 | u64::from(entity.index())));
+    handles.find(|handle| world.contains(*handle))
 }

@@ -11,7 +11,7 @@ use crate::{
     describe::Described,
     error::SpecError,
     offload::Way,
-    spec::{Backend, Filters, JobSnapshotSpec, Reads, Writes},
+    spec::{Backend, DeclaredParts, Filters, JobSnapshotSpec, Patches, Reads, Writes},
 };
 
 /// Peristyle's world, as what can be declared of it.
@@ -43,6 +43,12 @@ impl<C: Component<Storage = Columns<C>> + Columnar> Writes<C> for InPlace {
     }
 }
 
+impl<C: Component> Patches<C> for InPlace {
+    fn patches(_: Described<C>) -> Declare {
+        Declare(Job::patches::<C>)
+    }
+}
+
 impl<C: Component> Filters<C> for InPlace {
     fn filter() -> DeclareFilter {
         DeclareFilter { with: Job::with::<C>, without: Job::without::<C> }
@@ -58,7 +64,8 @@ impl JobSnapshotSpec<InPlace> {
     /// # Errors
     /// [`SpecError`] if names collide or cannot be used.
     pub fn into_job(self, runner: impl JobRunner + 'static) -> Result<Job, SpecError> {
-        let (shape, components, with, without) = self.build()?.into_parts();
+        let DeclaredParts { shape, mut components, patches, with, without } = self.build()?.into_parts();
+        components.extend(patches.into_iter().map(|(_, declare)| declare));
         let job = components.into_iter().fold(Job::new(runner), |job, Declare(declare)| declare(job));
         let job = with.into_iter().fold(job, |job, filter| (filter.with)(job));
         let job = without.into_iter().fold(job, |job, filter| (filter.without)(job));

@@ -2,8 +2,10 @@
 //!
 //! A system that says what it reads and writes can leave the thread that owns its world. A [`Source`] gives a world's
 //! rows column by column; a [`JobSnapshot`] holds them as typed columns with entity ids and one changed bitset per
-//! component; any [`JobRunner`](peristyle_jobs::JobRunner) works on it, row-wise on all lanes; a commit writes back the
-//! rows whose bit is set, of entities that are still there. [`Offload`] does all of that once a frame.
+//! component; any [`JobRunner`](peristyle_jobs::JobRunner) works on it, row-wise on all lanes, or on all rows at once, in
+//! parts or as a whole; a commit writes back the rows whose bit is set, of entities that are still there, and applies the
+//! patches that the job gave. [`Offload`] does all of that once a frame. Columns that are not the world's
+//! ([`SharedColumns`]) can be given to jobs beside it.
 //!
 //! There are three [`Way`]s, chosen by what source and host can do, and reported:
 //!
@@ -19,6 +21,7 @@
 //! - A commit touches rows whose bit is set, and no others; a component without set bits is not looked at.
 //! - An entity that is gone, or left what the job asked for, is skipped and counted. It is never an error.
 //! - A frame of a world of steady size allocates nothing.
+//! - A patch that cannot be applied is reported, and the others go on.
 //! - Unsafe code is in `block` (typed views of one allocation), `call` (leases) and, for one function of it, `hecs`.
 //!
 //! # Not here
@@ -27,10 +30,12 @@
 
 mod block;
 mod call;
+mod columns;
 mod describe;
 mod error;
 mod ferry;
 mod offload;
+mod patch;
 mod segments;
 mod snapshot;
 mod source;
@@ -42,21 +47,26 @@ pub mod hecs;
 mod in_place;
 
 pub use block::{ColumnMut, ColumnRef, prefetch};
-pub use call::{RangeFailure, RunReport, Step};
+pub use call::{CallShape, Manner, RangeFailure, RunReport, Step};
+pub use columns::{LockedColumns, SharedColumns};
 pub use describe::{AHEAD, Describe, Described, Numeric};
 pub use error::{OffloadError, SnapshotError, SpecError};
 pub use ferry::{Ferry, FerryError, Landed, SendError};
 #[cfg(feature = "schedule")]
 pub use in_place::InPlace;
 pub use offload::{Host, Offload, Report, Way};
+pub use patch::{Applied, Change, PatchCommit, PatchFault, REFUSALS_KEPT, RefusedPatch};
 pub use segments::Segments;
 pub use snapshot::{CommitReport, ComponentCommit, JobSnapshot};
 pub use source::{Column, Placed, Source, fold};
-pub use spec::{Backend, Declared, Filters, JobSnapshotSpec, Reads, Writes};
+pub use spec::{Backend, Declared, DeclaredParts, Filters, JobSnapshotSpec, Patches, Reads, Writes};
 
 // Jobs that are Rust functions, and what they are given.
 #[doc(no_inline)]
 pub use peristyle_jobs::{AccessError, Marks, RustCall, RustJob};
+// What patches are made of.
+#[doc(no_inline)]
+pub use peristyle_layout::{PatchBuffer, PatchBytes, PatchKind, PatchRecord};
 // What `#[derive(Columnar)]` names in a crate that knows this one only.
 #[doc(no_inline)]
-pub use peristyle_world::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, schema};
+pub use peristyle_world::{Base, ColumnVisitor, Columnar, Entity, Field, Scalar, flattened, pack, schema, unpack};

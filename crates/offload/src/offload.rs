@@ -2,12 +2,13 @@
 
 use std::{fmt, mem, sync::Arc, time::Duration};
 
-use peristyle_jobs::{Extra, JobRunner, JobShape, Pool};
+use peristyle_jobs::{Access, Extra, JobRunner, JobShape, Pool};
 use serde::Serialize;
 
 use crate::{
-    call::{RunReport, Step},
-    error::OffloadError,
+    call::{CallShape, Manner, RunReport, Step},
+    columns::{JobColumns, SharedColumns},
+    error::{OffloadError, SpecError},
     ferry::{Ferry, FerryError, Landed},
     snapshot::{CommitReport, JobSnapshot},
     source::Source,
@@ -81,7 +82,8 @@ pub struct Offload {
     runner: Arc<dyn JobRunner>,
     shape: JobShape,
     way: Way,
-    atomic: bool,
+    manner: Manner,
+    columns: JobColumns,
     patience: Duration,
     extra: Option<ExtraOf>,
     /// The text of `extra`, and its version.
@@ -107,7 +109,8 @@ impl Offload {
             runner,
             shape,
             way: Host::this().way(false),
-            atomic: false,
+            manner: Manner::default(),
+            columns: JobColumns::default(),
             patience: Duration::MAX,
             extra: None,
             json: String::new(),
@@ -133,15 +136,58 @@ impl Offload {
     /// The same job for another shape: for who knows a world only later.
     #[must_use]
     pub fn reshaped(mut self, shape: JobShape) -> Offload {
-        self.buffers = Some(JobSnapshot::new(shape.clone()));
         self.shape = shape;
+        self.renewed()
+    }
+
+    /// With buffers of the shape, and the resources that were given.
+    fn renewed(mut self) -> Offload {
+        self.shape.resources = self.columns.shapes();
+        self.buffers = Some(self.fresh());
         self
     }
 
-    /// Commits nothing of a range whose call failed. Otherwise the rows that it had marked are committed.
+    fn fresh(&self) -> JobSnapshot {
+        JobSnapshot::new(self.shape.clone()).with_job_columns(&self.columns)
+    }
+
+    /// Has the job called once for all rows, in parts of at most 16 384: [`OffloadError::NoParts`] if it cannot be.
+    #[must_use]
+    pub fn parts(mut self) -> Offload {
+        self.manner.shape = CallShape::Parts;
+        self
+    }
+
+    /// Has the job called once for all rows, as one part.
+    #[must_use]
+    pub fn whole(mut self) -> Offload {
+        self.manner.shape = CallShape::Whole;
+        self
+    }
+
+    /// The job reads columns beside the rows: `snap.res[name]`.
+    ///
+    /// # Errors
+    /// [`SpecError::DuplicateResource`] if it has others of that name.
+    pub fn reads_columns(mut self, columns: &SharedColumns) -> Result<Offload, SpecError> {
+        self.columns.add(columns, Access::Read)?;
+        Ok(self.renewed())
+    }
+
+    /// The job writes columns beside the rows. It is called for one range after the other then.
+    ///
+    /// # Errors
+    /// As [`Offload::reads_columns`].
+    pub fn writes_columns(mut self, columns: &SharedColumns) -> Result<Offload, SpecError> {
+        self.columns.add(columns, Access::Write)?;
+        Ok(self.renewed())
+    }
+
+    /// Commits nothing of a range whose call failed, and has columns beside the rows as they were before it. Otherwise the
+    /// rows that it had marked are committed.
     #[must_use]
     pub fn atomic(mut self) -> Offload {
-        self.atomic = true;
+        self.manner.atomic = true;
         self
     }
 
@@ -206,7 +252,7 @@ impl Offload {
         let mut snapshot = self.snapshot()?;
         let ran = self.take(&mut snapshot, source, step).map(|()| {
             let json = self.extra.is_some().then_some(Extra { json: &self.json, version: self.version });
-            pool.scope(|scope| _ = snapshot.run(&*self.runner, scope, step, json, self.atomic));
+            pool.scope(|scope| _ = snapshot.run(&*self.runner, scope, step, json, self.manner));
         });
         self.settle(snapshot, ran.map(|()| source))
     }
@@ -231,7 +277,7 @@ impl Offload {
             }
         };
         let extra = self.extra.is_some().then(|| (mem::take(&mut self.json), self.version));
-        if let Err(error) = ferry.send(snapshot, &self.runner, step, extra, self.atomic) {
+        if let Err(error) = ferry.send(snapshot, &self.runner, step, extra, self.manner) {
             // Only a worker that ended refuses: the snapshot was here, so nothing was away.
             self.buffers = Some(*error.snapshot);
             self.json = error.extra.unwrap_or_default();
@@ -256,7 +302,7 @@ impl Offload {
             Err(error) => {
                 if error != FerryError::Idle {
                     self.ferry.take().into_iter().for_each(Ferry::abandon);
-                    self.buffers = Some(JobSnapshot::new(self.shape.clone()));
+                    self.buffers = Some(self.fresh());
                     self.json.clear();
                 }
                 Err(error.into())
@@ -269,7 +315,10 @@ impl Offload {
             return Err(OffloadError::Away(self.runner.name().to_owned()));
         }
         // They are gone if a source panicked while it was read or written.
-        Ok(self.buffers.take().unwrap_or_else(|| JobSnapshot::new(self.shape.clone())))
+        if self.manner.shape == CallShape::Parts && !self.runner.takes_parts() {
+            return Err(OffloadError::NoParts(self.runner.name().to_owned()));
+        }
+        Ok(self.buffers.take().unwrap_or_else(|| self.fresh()))
     }
 
     /// Takes the snapshot, and the text of `extra`.

@@ -6,19 +6,26 @@
 //! # Rules
 //! - Bits are zero when a snapshot was taken and after it was committed: nothing is written twice.
 //! - A commit reads bits first. It looks at rows, columns and entities only where a bit is set.
+//! - Patches that the job gave are applied in order of rows, after the columns and before despawn bits.
 //! - Rows are gathered and scattered some thousand at a time, all columns of them, so that a world that keeps structs has
 //!   its memory read once and not once per field.
 
-use std::{fmt, ops::Range};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use peristyle_jobs::{Access, JobShape};
-use peristyle_layout::{Entity, INDEX_MAX, Scalar};
+use peristyle_layout::{Entity, INDEX_MAX, PatchBuffer, Scalar};
 use peristyle_memory::{Element, bits};
 
 use crate::{
     block::{Block, ColumnRef},
-    call::RunReport,
-    error::SnapshotError,
+    call::{Room, RunReport},
+    columns::{JobColumns, SharedColumns},
+    error::{SnapshotError, SpecError},
+    patch::{Change, PatchCommit},
     source::{Column, Placed, Source, fold},
 };
 
@@ -47,6 +54,11 @@ pub struct JobSnapshot {
     placed: Placed,
     /// Room for looking rows up by index.
     pub(crate) order: Vec<u32>,
+    /// What the job has beside the rows.
+    columns: JobColumns,
+    /// The patches of each call of the last run.
+    pub(crate) given: Vec<Mutex<PatchBuffer>>,
+    pub(crate) room: Room,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +73,8 @@ pub(crate) struct ComponentAt {
 pub struct CommitReport {
     /// Per written component, in declared order.
     pub components: Vec<ComponentCommit>,
+    /// The job's patches.
+    pub patches: PatchCommit,
     /// Entities despawned.
     pub despawned: usize,
     /// Despawn bits of entities that were gone already.
@@ -84,15 +98,18 @@ impl CommitReport {
         self.components.iter().map(|component| component.written).sum()
     }
 
-    /// Changed rows skipped, over all components, and despawn bits of entities that were gone.
+    /// Changed rows skipped, over all components, and despawn bits and patches of entities that were gone.
     pub fn stale(&self) -> usize {
-        self.components.iter().map(|component| component.stale).sum::<usize>() + self.despawned_stale
+        let rows = self.components.iter().map(|component| component.stale).sum::<usize>();
+        rows + self.despawned_stale + self.patches.stale
     }
 }
 
 impl JobSnapshot {
-    /// An empty snapshot for a job of that shape. It has no memory yet.
-    pub fn new(shape: JobShape) -> JobSnapshot {
+    /// An empty snapshot for a job of that shape. It has no memory yet. Resources of the shape are left out: they are those
+    /// of [`JobSnapshot::with_columns`].
+    pub fn new(mut shape: JobShape) -> JobSnapshot {
+        shape.resources.clear();
         let (mut column, mut bitset) = (IDS, 0);
         let mut components = Vec::with_capacity(shape.components.len());
         let mut commit = CommitReport::default();
@@ -119,8 +136,31 @@ impl JobSnapshot {
             changed: Vec::with_capacity(COMMIT_ROWS),
             placed: Placed { stayed: Vec::with_capacity(COMMIT_ROWS), moved: Vec::new(), stale: 0 },
             order: Vec::new(),
+            columns: JobColumns::default(),
+            given: Vec::new(),
+            room: Room::default(),
             shape,
         }
+    }
+
+    /// Gives the job columns beside the rows.
+    ///
+    /// # Errors
+    /// [`SpecError::DuplicateResource`] if it has others of that name.
+    pub fn with_columns(mut self, columns: &SharedColumns, access: Access) -> Result<JobSnapshot, SpecError> {
+        self.columns.add(columns, access)?;
+        self.shape.resources = self.columns.shapes();
+        Ok(self)
+    }
+
+    pub(crate) fn with_job_columns(mut self, columns: &JobColumns) -> JobSnapshot {
+        self.columns = columns.clone();
+        self.shape.resources = self.columns.shapes();
+        self
+    }
+
+    pub(crate) fn columns(&self) -> &JobColumns {
+        &self.columns
     }
 
     /// What the job declared.
@@ -215,6 +255,10 @@ impl JobSnapshot {
         }
     }
 
+    fn forget_patches(&mut self) {
+        self.given.iter_mut().for_each(|records| records.get_mut().unwrap_or_else(PoisonError::into_inner).clear());
+    }
+
     /// What the last run did.
     pub fn run_report(&self) -> &RunReport {
         &self.run
@@ -255,10 +299,12 @@ impl JobSnapshot {
         }
         self.rows = rows;
         self.forget(0..rows);
+        self.forget_patches();
         Ok(())
     }
 
-    /// Writes marked rows of living entities back, then despawns those whose despawn bit is set, and clears all bits.
+    /// Writes marked rows of living entities back, applies the job's patches, then despawns those whose despawn bit is set;
+    /// clears all bits and forgets the patches.
     pub fn commit<S: Source>(&mut self, source: &mut S) -> &CommitReport {
         source.begin_commit();
         for (component, at) in self.components.iter().enumerate() {
@@ -281,6 +327,17 @@ impl JobSnapshot {
                 }
                 source.mark(component, &self.placed, handles);
             }
+        }
+        self.commit.patches.clear();
+        let mut index = 0;
+        for records in &mut self.given {
+            let records = records.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for record in records.iter() {
+                let applied = source.patch(record.entity, Change::of(&record));
+                self.commit.patches.count(index, record.entity, applied);
+                index += 1;
+            }
+            records.clear();
         }
         (self.commit.despawned, self.commit.despawned_stale) = (0, 0);
         let bitset = self.despawn_bits();

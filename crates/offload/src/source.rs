@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use peristyle_layout::{Entity, GENERATION_MAX, INDEX_MAX};
 
-use crate::block::{ColumnMut, ColumnRef};
+use crate::{
+    block::{ColumnMut, ColumnRef},
+    patch::{Applied, Change, PatchFault},
+};
 
 /// One declared column: which component, and which of its columns, in declared order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,8 @@ impl Placed {
 /// A world as a list of rows, column by column. A snapshot is taken from one and committed to one.
 ///
 /// Calls come in this order: `count`, then `ids` and `gather` for ranges of those rows; later, maybe frames later, and
-/// with the world changed meanwhile, `begin_commit`, then for each written component `place`, `scatter` for its columns and `mark`, then `despawn`. What `count` found (which
+/// with the world changed meanwhile, `begin_commit`, then for each written component `place`, `scatter` for its columns and
+/// `mark`, then `patch` for each patch of the job, then `despawn`. What `count` found (which
 /// table holds which rows) has to be kept until then. Ranges are some thousand rows, so a call may be dynamic inside, a
 /// row should not.
 pub trait Source {
@@ -73,6 +77,16 @@ pub trait Source {
 
     /// Despawns an entity, at once or as soon as the world lets it; false if it is gone already.
     fn despawn(&mut self, handle: u64) -> bool;
+
+    /// Applies one patch to the living entity that jobs know as `entity`, be it among the rows or not, at once or as soon as
+    /// the world lets it. What it does to rows shows in no snapshot that was taken before.
+    ///
+    /// # Errors
+    /// [`PatchFault`]; the world is as it was. A world that does not say how refuses all.
+    fn patch(&mut self, entity: Entity, change: Change<'_>) -> Result<Applied, PatchFault> {
+        let _ = (entity, change);
+        Err(PatchFault::Unsupported)
+    }
 
     /// The handle as jobs know it, a safe integer: 31 bits of index and 20 bits of generation.
     ///

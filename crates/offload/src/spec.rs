@@ -2,7 +2,8 @@
 
 use std::any::TypeId;
 
-use peristyle_jobs::{Access, ComponentShape, JobShape};
+use peristyle_jobs::{Access, ComponentShape, JobShape, PatchShape};
+use peristyle_layout::Field;
 
 use crate::{
     describe::{Describe, Described},
@@ -27,6 +28,12 @@ pub trait Reads<C>: Backend {
 pub trait Writes<C>: Backend {
     /// How they are reached.
     fn writes(described: Described<C>) -> Self::Component;
+}
+
+/// Worlds in which components of `C` can be set, added and removed by patches.
+pub trait Patches<C>: Backend {
+    /// How that is done.
+    fn patches(described: Described<C>) -> Self::Component;
 }
 
 /// Worlds whose entities can be chosen by whether they have a `C`.
@@ -60,9 +67,13 @@ struct Entry<B: Backend> {
 #[must_use = "a declaration is built"]
 pub struct JobSnapshotSpec<B: Backend> {
     entries: Vec<Entry<B>>,
+    /// What is patched and maybe not lent.
+    patched: Vec<Entry<B>>,
     with: Vec<B::Filter>,
     without: Vec<B::Filter>,
     despawns: bool,
+    /// What was found wrong so far.
+    error: Option<SpecError>,
 }
 
 impl<B: Backend> Default for JobSnapshotSpec<B> {
@@ -74,7 +85,8 @@ impl<B: Backend> Default for JobSnapshotSpec<B> {
 impl<B: Backend> JobSnapshotSpec<B> {
     /// A job that touches nothing yet.
     pub fn new() -> JobSnapshotSpec<B> {
-        JobSnapshotSpec { entries: Vec::new(), with: Vec::new(), without: Vec::new(), despawns: false }
+        let (entries, patched, with, without) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        JobSnapshotSpec { entries, patched, with, without, despawns: false, error: None }
     }
 
     /// The job reads `C`, and sees entities that have it.
@@ -99,7 +111,7 @@ impl<B: Backend> JobSnapshotSpec<B> {
         B: Reads<C>,
     {
         let shape = shape_of(&described, Access::Read);
-        self.entry(TypeId::of::<C>(), shape, || B::reads(described))
+        self.with_columns(&described).entry(TypeId::of::<C>(), shape, || B::reads(described))
     }
 
     /// The job writes what is described of a component; its other fields stay as they are.
@@ -108,7 +120,37 @@ impl<B: Backend> JobSnapshotSpec<B> {
         B: Writes<C>,
     {
         let shape = shape_of(&described, Access::Write);
-        self.entry(TypeId::of::<C>(), shape, || B::writes(described))
+        self.with_columns(&described).entry(TypeId::of::<C>(), shape, || B::writes(described))
+    }
+
+    /// The job may set, add and remove `C` by patches, as it may what it writes. Nothing of `C` is lent, and entities need
+    /// not have one.
+    pub fn patches<C: Describe>(self) -> JobSnapshotSpec<B>
+    where
+        B: Patches<C>,
+    {
+        self.patches_as(C::describe())
+    }
+
+    /// The job may patch what is described of a component: by columns, or [by its `serde`](Described::by_serde).
+    pub fn patches_as<C: 'static>(mut self, described: Described<C>) -> JobSnapshotSpec<B>
+    where
+        B: Patches<C>,
+    {
+        let rust_type = TypeId::of::<C>();
+        if self.patched.iter().all(|known| known.rust_type != rust_type) {
+            let shape = ComponentShape { opaque: described.is_opaque(), ..shape_of(&described, Access::Write) };
+            self.patched.push(Entry { rust_type, shape, component: B::patches(described) });
+        }
+        self
+    }
+
+    /// Sees that a component that is lent has columns.
+    fn with_columns<C: 'static>(mut self, described: &Described<C>) -> JobSnapshotSpec<B> {
+        if described.is_opaque() {
+            self.error.get_or_insert(SpecError::NoColumns(described.name().to_owned()));
+        }
+        self
     }
 
     /// A component is declared once: one that is read and written is written, where it was first declared.
@@ -146,7 +188,7 @@ impl<B: Backend> JobSnapshotSpec<B> {
         self
     }
 
-    /// The job may set despawn bits.
+    /// The job may set despawn bits, and destroy by patches.
     pub fn despawns(mut self) -> JobSnapshotSpec<B> {
         self.despawns = true;
         self
@@ -157,35 +199,61 @@ impl<B: Backend> JobSnapshotSpec<B> {
     /// # Errors
     /// [`SpecError`] if names collide or cannot be used.
     pub fn build(self) -> Result<Declared<B>, SpecError> {
-        let JobSnapshotSpec { entries, with, without, despawns } = self;
+        let JobSnapshotSpec { entries, patched, with, without, despawns, error } = self;
+        if let Some(error) = error {
+            return Err(error);
+        }
         let mut shape = JobShape { despawns, ..JobShape::default() };
-        let mut components = Vec::with_capacity(entries.len());
+        let (mut components, mut types) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
         for (id, entry) in entries.into_iter().enumerate() {
             check(&entry.shape, &shape)?;
             shape.components.push(ComponentShape { id: id as u32, ..entry.shape });
             components.push(entry.component);
+            types.push(entry.rust_type);
         }
-        Ok(Declared { shape, components, with, without })
+        let mut patches = Vec::new();
+        for entry in patched {
+            let known = types.iter().position(|known| *known == entry.rust_type);
+            // What is written can be patched anyway.
+            if known.is_some_and(|known| shape.components[known].access == Access::Write) {
+                continue;
+            }
+            if known.is_none() {
+                check(&entry.shape, &shape)?;
+            }
+            let id = known.unwrap_or(components.len() + patches.len()) as u32;
+            let ComponentShape { name, fields, opaque, .. } = entry.shape;
+            shape.patches.push(PatchShape { id, name, fields, opaque });
+            patches.push((id, entry.component));
+        }
+        Ok(Declared { shape, components, patches, with, without })
     }
 }
 
 fn shape_of<C: 'static>(described: &Described<C>, access: Access) -> ComponentShape {
-    ComponentShape { id: 0, name: described.name().to_owned(), fields: described.fields().cloned().collect(), access }
+    let (name, fields) = (described.name().to_owned(), described.fields().cloned().collect());
+    ComponentShape { id: 0, name, fields, access, opaque: false }
 }
 
 /// Checks a component's names, also against those before it.
 fn check(component: &ComponentShape, before: &JobShape) -> Result<(), SpecError> {
     let ComponentShape { name, fields, .. } = component;
-    if before.components.iter().any(|other| other.name == *name) {
+    let mut known = before.components.iter().map(|other| &other.name);
+    if known.any(|other| other == name) || before.patches.iter().any(|other| other.name == *name) {
         return Err(SpecError::DuplicateName(name.clone()));
     }
+    check_fields(name, fields)
+}
+
+/// Checks the names of columns.
+pub(crate) fn check_fields(name: &str, fields: &[Field]) -> Result<(), SpecError> {
     for (position, field) in fields.iter().enumerate() {
         let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
         if !field.name.starts_with(is_start) || !field.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(SpecError::ColumnName { component: name.clone(), column: field.name.clone() });
+            return Err(SpecError::ColumnName { component: name.to_owned(), column: field.name.clone() });
         }
         if fields[..position].iter().any(|other| other.name == field.name) {
-            return Err(SpecError::DuplicateColumn { component: name.clone(), column: field.name.clone() });
+            return Err(SpecError::DuplicateColumn { component: name.to_owned(), column: field.name.clone() });
         }
     }
     Ok(())
@@ -196,8 +264,23 @@ pub struct Declared<B: Backend> {
     shape: JobShape,
     /// In the order of the shape.
     components: Vec<B::Component>,
+    patches: Vec<(u32, B::Component)>,
     with: Vec<B::Filter>,
     without: Vec<B::Filter>,
+}
+
+/// What was declared, for who implements a [`Backend`].
+pub struct DeclaredParts<B: Backend> {
+    /// What the job is shown.
+    pub shape: JobShape,
+    /// Components that are lent, in the order of the shape.
+    pub components: Vec<B::Component>,
+    /// Components that are patched beside those that are written, by their number in the shape.
+    pub patches: Vec<(u32, B::Component)>,
+    /// What entities have to have.
+    pub with: Vec<B::Filter>,
+    /// What entities must not have.
+    pub without: Vec<B::Filter>,
 }
 
 impl<B: Backend> Declared<B> {
@@ -206,8 +289,9 @@ impl<B: Backend> Declared<B> {
         &self.shape
     }
 
-    /// Components in the order of the shape, then filters with and without: for who implements a [`Backend`].
-    pub fn into_parts(self) -> (JobShape, Vec<B::Component>, Vec<B::Filter>, Vec<B::Filter>) {
-        (self.shape, self.components, self.with, self.without)
+    /// All of it, for who implements a [`Backend`].
+    pub fn into_parts(self) -> DeclaredParts<B> {
+        let Declared { shape, components, patches, with, without } = self;
+        DeclaredParts { shape, components, patches, with, without }
     }
 }

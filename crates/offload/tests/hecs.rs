@@ -13,7 +13,7 @@ use std::{
 use hecs::{Entity, World};
 use peristyle_jobs::{Access, JobError, Pool};
 use peristyle_offload::{
-    Columnar, Describe, Described, JobSnapshot, JobSnapshotSpec, Offload, SpecError, Step, Way, columns,
+    Columnar, Describe, Described, JobSnapshot, JobSnapshotSpec, Manner, Offload, SpecError, Step, Way, columns,
     hecs::{Hecs, Tables},
 };
 use support::{Position, Velocity, column, job, mark, moving, threw};
@@ -280,7 +280,7 @@ fn despawn_bits_are_honoured_after_writes_and_once() {
         (0..call.rows as usize).for_each(|row| mark(call.changed[1].as_ref().unwrap(), row));
         Ok(())
     });
-    Pool::new(0).unwrap().scope(|scope| _ = snapshot.run(&runner, scope, STEP, None, false));
+    Pool::new(0).unwrap().scope(|scope| _ = snapshot.run(&runner, scope, STEP, None, Manner::default()));
     let gone = Entity::from_bits(snapshot.handles()[2]).unwrap();
     world.despawn(gone).unwrap();
     let report = snapshot.commit(&mut tables.of(&mut world)).clone();

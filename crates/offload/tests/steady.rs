@@ -12,7 +12,7 @@ use std::{
 use hecs::World;
 use peristyle_jobs::Pool;
 use peristyle_offload::{
-    JobSnapshotSpec, Offload, Step, Way,
+    Field, JobSnapshotSpec, Offload, RustJob, Scalar, SharedColumns, Step, Way,
     hecs::{Hecs, Tables},
 };
 use support::{Position, Velocity, moving};
@@ -71,8 +71,42 @@ fn a_steady_frame_allocates_nothing() {
     }
 }
 
+/// Patches are kept in buffers that stay, and so are the leases of parts and of columns beside the rows.
+fn a_steady_frame_with_patches_and_columns_allocates_nothing() {
+    for (way, parts) in [(Way::Copied, false), (Way::Copied, true), (Way::Transferred, true)] {
+        let mut world = World::new();
+        world.spawn_batch((0..40_000).map(|_| (Position { x: 0.0, y: 0.0 },))).for_each(drop);
+        let totals = SharedColumns::new("Totals", vec![Field::new("n", Scalar::U64)], 1).unwrap();
+        let job = RustJob::parts("patch", |mut parts| {
+            parts.resource_mut::<u64>("Totals", "n")?[0] += parts.rows() as u64;
+            for part in parts {
+                for row in (0..part.rows()).step_by(5) {
+                    part.set_packed("Position", part.entity(row), &[0; 8])?;
+                }
+            }
+            Ok(())
+        });
+        let mut tables = Tables::new(JobSnapshotSpec::<Hecs>::new().writes::<Position>().build().unwrap());
+        let offload = Offload::new(tables.shape().clone(), job).with_way(way).unwrap().atomic();
+        let offload = offload.writes_columns(&totals).unwrap();
+        let mut offload = if parts { offload.parts() } else { offload };
+        let mut pool = Pool::new(0).unwrap();
+        let mut frame = || {
+            let report = offload.run(&mut tables.of(&mut world), &mut pool, Step::default()).unwrap();
+            assert!(report.commit.patches.applied >= 8_000, "{:?}", report.run.failures);
+        };
+        (0..10).for_each(|_| frame());
+        let before = ALLOCATIONS.load(SeqCst);
+        (0..20).for_each(|_| frame());
+        assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0, "{way}, parts: {parts}");
+        assert_eq!(totals.lock().column::<u64>("n").unwrap(), [40_000 * 30]);
+    }
+}
+
 /// Without the test harness, whose thread allocates whenever it gets a core.
 fn main() {
     a_steady_frame_allocates_nothing();
     println!("test a_steady_frame_allocates_nothing ... ok");
+    a_steady_frame_with_patches_and_columns_allocates_nothing();
+    println!("test a_steady_frame_with_patches_and_columns_allocates_nothing ... ok");
 }

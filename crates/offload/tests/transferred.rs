@@ -17,8 +17,8 @@ use std::{
 use hecs::World;
 use peristyle_jobs::{JobCall, JobError, JobRunner, Lane, Pool};
 use peristyle_offload::{
-    Column, ColumnMut, ColumnRef, Ferry, FerryError, JobSnapshot, JobSnapshotSpec, Offload, OffloadError, Placed,
-    SnapshotError, Source, Step, Way,
+    Column, ColumnMut, ColumnRef, Ferry, FerryError, JobSnapshot, JobSnapshotSpec, Manner, Offload, OffloadError,
+    Placed, SnapshotError, Source, Step, Way,
     hecs::{Hecs, Tables},
 };
 use support::{Position, Velocity, column, job, mark};
@@ -170,22 +170,22 @@ fn a_worker_that_ends_is_told_and_a_new_one_is_as_good() {
     assert!(matches!(ferry.land(LONG), Err(FerryError::Idle)) && matches!(ferry.try_land(), Err(FerryError::Idle)));
     let barrier = Arc::new(Barrier::new(2));
     let runner: Arc<dyn JobRunner> = Arc::new(Deadly(barrier.clone()));
-    ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, None, false).unwrap();
+    ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, None, Manner::default()).unwrap();
     barrier.wait();
     assert!(ferry.try_land().unwrap().is_none() && ferry.is_away());
     let extra = Some(("7".to_owned(), 1));
-    let refused = ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, extra, false).unwrap_err();
+    let refused = ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, extra, Manner::default()).unwrap_err();
     assert_eq!((refused.snapshot.rows(), refused.extra.as_deref(), refused.lost), (10, Some("7"), false));
     // The worker has the last hold on the runner now.
     drop(runner);
     barrier.wait();
     assert!(matches!(ferry.land(LONG), Err(FerryError::Lost)));
     let runner: Arc<dyn JobRunner> = Arc::new(add_one());
-    let refused = ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, None, false).unwrap_err();
+    let refused = ferry.send(snapshot(&mut world, &mut tables), &runner, STEP, None, Manner::default()).unwrap_err();
     assert!(refused.lost && refused.to_string() == "the worker has ended");
     drop(ferry);
     let mut ferry = Ferry::new(0).unwrap();
-    ferry.send(*refused.snapshot, &runner, STEP, None, false).unwrap();
+    ferry.send(*refused.snapshot, &runner, STEP, None, Manner::default()).unwrap();
     let mut landed = ferry.land(LONG).unwrap();
     assert_eq!(landed.snapshot.commit(&mut tables.of(&mut world)).written(), 10);
     assert_eq!(sum(&mut world), 10.0);

@@ -57,6 +57,11 @@ pub enum Finding {
         /// The first row that shows it.
         row: usize,
     },
+    /// The job changed its copy of an opaque component's value, and gave no patch of it: nothing is written.
+    ChangedValue {
+        /// The component.
+        component: String,
+    },
     /// What the job does depends on where ranges begin and end, or on what it kept from earlier calls.
     DependsOnRanges(Difference),
 }
@@ -79,6 +84,8 @@ pub enum Difference {
     },
     /// Which rows are despawned.
     Despawns,
+    /// What the job's patches do to an entity.
+    Patches,
     /// Values of a resource's column.
     Resource {
         /// The resource.
@@ -104,12 +111,18 @@ impl fmt::Display for CheckReport {
                 "job `{system}` wrote field `{field}` of resource `{resource}`, row {row}, in tick {tick}, but declares \
                  to read it only"
             ),
+            Finding::ChangedValue { component } => write!(
+                f,
+                "job `{system}` changed its copy of the value of `{component}`{at} in tick {tick}, and gave no patch of \
+                 it: nothing is written"
+            ),
             Finding::DependsOnRanges(difference) => {
                 write!(f, "job `{system}` depends on where ranges begin and end, or on earlier calls: ")?;
                 match difference {
                     Difference::Column { component, field } => write!(f, "field `{field}` of `{component}`{at}")?,
                     Difference::Marks { component } => write!(f, "the mark on `{component}`{at}")?,
                     Difference::Despawns => write!(f, "the despawn{at}")?,
+                    Difference::Patches => write!(f, "the patches{at}")?,
                     Difference::Resource { resource, field } => write!(f, "field `{field}` of resource `{resource}`")?,
                     Difference::Failure => write!(f, "whether it fails")?,
                 }

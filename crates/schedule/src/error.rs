@@ -45,9 +45,23 @@ pub enum ScheduleError {
     /// A system without a body.
     #[error("system `{0}` does nothing: give it a body")]
     NoBody(String),
-    /// A job was declared to use a component that jobs cannot reach.
-    #[error("job `{system}` uses component `{component}`, which is opaque: jobs reach columns only")]
+    /// A job was declared to use an opaque component, and is of a kind that reaches columns only, as kernels are: they know
+    /// nothing but the world's memory.
+    #[error("job `{system}` uses component `{component}`, which is opaque, but `{job}` reaches columns only")]
     OpaqueComponent {
+        /// The system.
+        system: String,
+        /// The component.
+        component: String,
+        /// What runs.
+        job: String,
+    },
+    /// A job was declared to use an opaque component whose values nobody can give it.
+    #[error(
+        "job `{system}` uses component `{component}`, which is opaque, and its serde is not registered: \
+        `World::register_serde` does it"
+    )]
+    NoSerde {
         /// The system.
         system: String,
         /// The component.

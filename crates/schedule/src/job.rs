@@ -24,6 +24,11 @@ type Declare = Box<dyn FnOnce(&mut World, &mut Declared) + Send>;
 /// - [*Whole*](Job::whole): one call for all rows as if they were one chunk. They are copied in, and out again unless the
 ///   query fits one chunk, which is lent in place.
 ///
+/// # Components without columns
+/// Of an opaque component the job gets copies, made by its `serde` ([`World::register_serde`]) when the job asks for them:
+/// `snap.comps[id].values` in JavaScript, [`RustCall::value`](peristyle_jobs::RustCall::value) in Rust. One that it writes
+/// it writes by patches: what it does to a copy and gives no patch of is not written.
+///
 /// ```
 /// # use peristyle_jobs::{JobCall, JobError, JobRunner, Lane};
 /// # use peristyle_schedule::{Job, System};
@@ -222,19 +227,33 @@ impl Job {
         let mut declared = Declared::default();
         self.declare.into_iter().for_each(|declare| declare(world, &mut declared));
         let mut shape = JobShape { despawns: declared.despawns, ..JobShape::default() };
-        for (id, how) in &declared.components {
+        for (id, how) in &mut declared.components {
             let info = world.components().info(*id);
-            if !info.is_columnar() {
+            let opaque = !info.is_columnar();
+            if opaque {
                 let (system, component) = (system.to_owned(), info.name().to_owned());
-                return Err(ScheduleError::OpaqueComponent { system, component });
+                if !self.runner.takes_values() {
+                    let job = self.runner.name().to_owned();
+                    return Err(ScheduleError::OpaqueComponent { system, component, job });
+                }
+                if !info.has_serde() {
+                    return Err(ScheduleError::NoSerde { system, component });
+                }
+                if *how == JobAccess::Write {
+                    declared.patches.push(*id);
+                    *how = JobAccess::Read;
+                }
             }
             shape.components.push(ComponentShape {
                 id: id.index(),
                 name: info.name().to_owned(),
                 fields: info.fields().to_vec(),
                 access: *how,
+                opaque,
             });
-            access.component(*id, if *how == JobAccess::Write { Touch::WRITE } else { Touch::LEND });
+            // Values are read by Rust, and patches written when the stage ends.
+            let touch = if opaque { Touch::READ } else { Touch::LEND };
+            access.component(*id, if *how == JobAccess::Write { Touch::WRITE } else { touch });
         }
         for (id, how) in &declared.resources {
             let name = world.resource_name(*id).to_owned();

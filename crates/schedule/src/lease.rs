@@ -20,10 +20,12 @@ use std::{
 
 use peristyle_jobs::{
     Access as JobAccess, EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent,
-    PatchSink,
+    PatchSink, ValueLookup,
 };
-use peristyle_layout::{Entity, Scalar, chunk::CHUNK_ROWS};
-use peristyle_world::{ChunkRef, CommandBuffer, ComponentId, LentColumn, QueryState, ResourceId, SharedWorld};
+use peristyle_layout::{Entity, PatchBuffer, PatchKind, PatchRecord, Scalar, chunk::CHUNK_ROWS};
+use peristyle_world::{
+    ChunkRef, CommandBuffer, ComponentId, LentColumn, PatchError, PatchValue, QueryState, ResourceId, SharedWorld,
+};
 
 use crate::{
     check::{CheckReport, Checker, Copied, Difference, Finding, columns_of, resources_of},
@@ -79,6 +81,8 @@ pub(crate) struct JobBody {
     components: Vec<(ComponentId, JobAccess)>,
     resources: Vec<ResourceId>,
     query: QueryState,
+    /// Whether it reads opaque components.
+    takes_values: bool,
     /// The columns of all resources, found again each run: a resource may have been replaced.
     lent_resources: Idle<Lent>,
     pub(crate) extra: Option<Extras>,
@@ -142,16 +146,50 @@ struct Place<'a> {
     checker: Option<&'a Checker>,
     /// Where patches go, if the job declared any.
     patches: Option<&'a PatchSink>,
+    /// Where values go that the job changed, if that is looked at.
+    watch: Option<&'a Watch>,
 }
+
+/// Copies of opaque values that a job changed: component and entity.
+type Watch = Mutex<Vec<(u32, Entity)>>;
 
 /// Columns of a call that fit on the stack.
 const COLUMNS: usize = 64;
 
-struct Lookup<'a>(SharedWorld<'a>);
+/// What a call asks the world for.
+struct Lookup<'a> {
+    world: SharedWorld<'a>,
+    components: &'a [(ComponentId, JobAccess)],
+    watch: Option<&'a Watch>,
+}
 
 impl EntityLookup for Lookup<'_> {
     fn entity(&self, index: u32) -> Entity {
-        self.0.entity(index)
+        self.world.entity(index)
+    }
+}
+
+impl ValueLookup for Lookup<'_> {
+    fn value(&self, component: u32, entity: Entity) -> Result<serde_json::Value, String> {
+        let id = self.components.iter().find(|(id, _)| id.index() == component);
+        let (id, _) = id.ok_or_else(|| "the job did not declare it".to_owned())?;
+        // The plan keeps those away who write the component, and structure stands still.
+        match self.world.world().patch_value(entity, *id) {
+            Ok(PatchValue::Json(value)) => Ok(value),
+            Ok(PatchValue::Packed(_)) => Err("it lies in columns".to_owned()),
+            Err(PatchError::Value { message, .. }) => Err(message),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn watches(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    fn changed(&self, component: u32, entity: Entity) {
+        if let Some(watch) = self.watch {
+            lock(watch).push((component, entity));
+        }
     }
 }
 
@@ -207,6 +245,7 @@ impl JobBody {
         JobBody {
             name: name.to_owned(),
             runner,
+            takes_values: shape.components.iter().any(|component| component.opaque),
             shape,
             shape_of_calls: Shape::RowWise,
             is_atomic: false,
@@ -283,7 +322,7 @@ impl JobBody {
         &'a self,
         leased: &'a Leased<'_>,
         part: usize,
-        entities: &'a dyn EntityLookup,
+        lookup: &'a Lookup<'_>,
         resources: &'a [Lent],
         place: Place<'a>,
     ) -> JobCall<'a> {
@@ -296,7 +335,8 @@ impl JobBody {
                 memory: Some(place.world.world().memory()),
                 rows: rows as u32,
                 eids,
-                entities,
+                entities: lookup,
+                values: self.takes_values.then_some(lookup as _),
                 columns: &leased.columns[part * columns..][..columns],
                 changed: &leased.changed[part * bitsets..][..bitsets],
                 despawn,
@@ -380,16 +420,16 @@ impl JobBody {
         calls: &mut Vec<JobCall<'static>>,
         lane: &mut Lane,
     ) -> Result<(), JobError> {
-        let entities = Lookup(place.world);
+        let lookup = Lookup { world: place.world, components: &self.components, watch: place.watch };
         if self.shape_of_calls != Shape::Parts {
             // SAFETY: the caller's duty.
-            let call = unsafe { self.lease(leased, 0, &entities, resources, place) };
+            let call = unsafe { self.lease(leased, 0, &lookup, resources, place) };
             return caught(|| self.runner.run(lane, &call));
         }
         let mut parts = recycled(mem::take(calls));
         for part in 0..leased.parts.len() {
             // SAFETY: the caller's duty; parts are different rows.
-            parts.push(unsafe { self.lease(leased, part, &entities, resources, place) });
+            parts.push(unsafe { self.lease(leased, part, &lookup, resources, place) });
         }
         let result = caught(|| self.runner.run_parts(lane, &parts));
         *calls = recycled(parts);
@@ -424,8 +464,14 @@ impl JobBody {
                 copies.push((original, copy));
             }
         }
+        let before = place.patches.map_or(0, |patches| patches.with(PatchBuffer::len));
+        let watch = Watch::default();
+        let watched = Place { watch: Some(&watch), ..place };
         // SAFETY: the caller's duty; the copies live until after the call.
-        let result = unsafe { self.plain_call(place, leased, &resources, calls, lane) };
+        let result = unsafe { self.plain_call(watched, leased, &resources, calls, lane) };
+        if result.is_ok() {
+            self.report_unwritten(place, checker, watch.into_inner().unwrap_or_else(PoisonError::into_inner));
+        }
         // SAFETY: the lease is over; what was lent may be read, and nobody writes it.
         unsafe {
             let mut copies = copies.into_iter();
@@ -448,6 +494,9 @@ impl JobBody {
             }
             if let Some(trial) = trial {
                 self.compare(place, checker, leased, &trial, result.is_err());
+                if let (Some(patches), true) = (place.patches, result.is_ok() && !trial.failed) {
+                    patches.with(|patches| self.compare_patches(place, checker, patches.iter().skip(before), &trial));
+                }
             }
         }
         result
@@ -459,6 +508,22 @@ impl JobBody {
             place.world.entity(unsafe { part.eids.ptr.as_ptr().cast::<u32>().add(row).read() })
         });
         checker.report(CheckReport { system: self.name.clone(), tick: place.tick.number, finding, entity });
+    }
+
+    /// Reports copies of values that the job changed without a patch that says so.
+    fn report_unwritten(&self, place: Place<'_>, checker: &Checker, changed: Vec<(u32, Entity)>) {
+        let is_patched = |component: u32, entity: Entity| {
+            let of_it = |patch: &PatchRecord<'_>| {
+                patch.entity == entity && (patch.component == component || patch.kind == PatchKind::Destroy)
+            };
+            place.patches.is_some_and(|patches| patches.with(|patches| patches.iter().any(|patch| of_it(&patch))))
+        };
+        for (component, entity) in changed.into_iter().filter(|(component, entity)| !is_patched(*component, *entity)) {
+            let Some(shape) = self.shape.components.iter().find(|shape| shape.id == component) else { continue };
+            let finding = Finding::ChangedValue { component: shape.name.clone() };
+            let (system, tick) = (self.name.clone(), place.tick.number);
+            checker.report(CheckReport { system, tick, finding, entity: Some(entity) });
+        }
     }
 
     /// Runs the job on copies of its rows, cut at random borders; gives what came of it.
@@ -477,6 +542,7 @@ impl JobBody {
                 marks: leased.changed.iter().map(|bits| bits.map(|bits| Copied::of(&bits))).collect(),
                 despawn: part.despawn.map(|bits| Copied::of(&bits)),
                 resources: self.lent_resources.0.iter().map(|column| Copied::of(column)).collect(),
+                patches: PatchBuffer::new(),
                 failed: false,
             }
         };
@@ -507,7 +573,25 @@ impl JobBody {
                 break;
             }
         }
+        trial.patches = discarded.into_records();
         trial
+    }
+
+    /// Reports the first entity to which a call gave other patches than its trial. Patches of one entity have an order.
+    fn compare_patches<'p>(
+        &self,
+        place: Place<'_>,
+        checker: &Checker,
+        patches: impl Iterator<Item = PatchRecord<'p>>,
+        trial: &Trial,
+    ) {
+        let (mut given, mut tried): (Vec<_>, Vec<_>) = (patches.collect(), trial.patches.iter().collect());
+        given.sort_by_key(|patch| patch.entity.to_bits());
+        tried.sort_by_key(|patch| patch.entity.to_bits());
+        let Some(at) = (0..given.len().max(tried.len())).find(|at| given.get(*at) != tried.get(*at)) else { return };
+        let entity = [given.get(at), tried.get(at)].into_iter().flatten().map(|patch| patch.entity).min();
+        let (system, finding) = (self.name.clone(), Finding::DependsOnRanges(Difference::Patches));
+        checker.report(CheckReport { system, tick: place.tick.number, finding, entity });
     }
 
     /// Reports where a call did not do the same as its trial.
@@ -779,6 +863,7 @@ struct Trial {
     marks: Vec<Option<Copied>>,
     despawn: Option<Copied>,
     resources: Vec<Copied>,
+    patches: PatchBuffer,
     failed: bool,
 }
 
@@ -859,7 +944,7 @@ impl RowBody for JobBody {
     unsafe fn run(&self, call: RangeCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
         let RangeCall { world, tick, checker, chunk, rows, commands, .. } = call;
         self.with_patches(commands, |patches| {
-            let place = Place { world, tick, checker, patches };
+            let place = Place { world, tick, checker, patches, watch: None };
             // SAFETY: the caller's duty.
             unsafe { self.run_item(place, (chunk, rows.start, rows.len()), lane) }
         })
@@ -868,7 +953,7 @@ impl RowBody for JobBody {
     unsafe fn run_all(&self, call: AllCall<'_>, lane: &mut Lane) -> Result<(), JobError> {
         let AllCall { world, tick, items, commands, checker } = call;
         self.with_patches(commands, |patches| {
-            let place = Place { world, tick, checker, patches };
+            let place = Place { world, tick, checker, patches, watch: None };
             // SAFETY: the caller's duty.
             unsafe {
                 match (self.shape_of_calls, items) {

@@ -250,3 +250,25 @@ fn without_checks_nothing_is_copied_or_found() {
     assert_eq!(calls.load(SeqCst), 1);
     assert_eq!(scheduler.take_check_reports(), []);
 }
+
+#[test]
+fn patches_that_depend_on_borders_are_reported_and_others_are_not() {
+    let patches = |every: bool| {
+        rust(move |call| {
+            // The first row of each range, or every third entity wherever it lies, in an order of the range's own.
+            let rows = (0..call.rows()).rev();
+            let chosen = rows.filter(|row| if every { call.eids()[*row].is_multiple_of(3) } else { *row == 0 });
+            chosen.into_iter().try_for_each(|row| {
+                let value = [call.eids()[row] as f32, 1.0].map(f32::to_le_bytes).concat();
+                call.set_packed("B", call.entity(row), &value)
+            })
+        })
+    };
+    assert!(findings(1_000, patches(true).reads::<A>().patches::<B>()).is_empty());
+    let (reports, _) = found(1_000, patches(false).reads::<A>().patches::<B>());
+    assert!(!reports.is_empty());
+    for report in reports {
+        assert_eq!(report.finding, Finding::DependsOnRanges(Difference::Patches));
+        assert!(report.entity.is_some() && report.to_string().contains("the patches of entity"), "{report}");
+    }
+}

@@ -217,7 +217,7 @@ fn what_jobs_cannot_reach_is_an_error() {
     world.spawn(Name("x".into())).unwrap();
     let mut scheduler = serial(world);
     let error = scheduler.add(System::new("a").job(job(|_| Ok(())).reads::<Name>())).err().unwrap();
-    assert_eq!(error.to_string(), "job `a` uses component `Name`, which is opaque: jobs reach columns only");
+    assert_eq!(error.to_string(), "job `a` uses component `Name`, which is opaque, but `closure` reaches columns only");
     let error = scheduler.add(System::new("b").job(job(|_| Ok(())).reads::<A>().reads_columns::<C>())).err().unwrap();
     assert!(matches!(error, ScheduleError::NoColumns { .. }));
     assert_eq!(error.to_string(), "job `b` uses resource `C`, but the world has no such columns");

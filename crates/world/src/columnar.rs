@@ -39,10 +39,11 @@ impl Base {
     }
 }
 
-/// A value's scalars in order, little-endian, nothing between.
-pub(crate) fn pack<C: Columnar>(value: C) -> Vec<u8> {
-    // A chunk of eight rows, so that every column is aligned to what its scalar asks for.
-    const ROWS: usize = 8;
+/// Rows of a chunk that holds one value: as many as align every column to what its scalar asks for.
+const ROWS: usize = 8;
+
+/// A value's scalars in order, little-endian, nothing between: what a patch carries.
+pub fn pack<C: Columnar>(value: C) -> Vec<u8> {
     let mut chunk = vec![0_u64; column_offset(ROWS, C::ROW_BYTES, C::COLUMNS).div_ceil(size_of::<u64>())];
     let base = Base { ptr: chunk.as_mut_ptr().cast(), capacity: ROWS };
     // SAFETY: the columns lie in the chunk, which nobody else knows.
@@ -57,6 +58,26 @@ pub(crate) fn pack<C: Columnar>(value: C) -> Vec<u8> {
         columns += 1;
     }
     packed
+}
+
+/// The value whose scalars these are, as [`pack`] gives them; none if there are not as many bytes.
+pub fn unpack<C: Columnar>(packed: &[u8]) -> Option<C> {
+    if packed.len() != C::ROW_BYTES {
+        return None;
+    }
+    let mut chunk = vec![0_u64; column_offset(ROWS, C::ROW_BYTES, C::COLUMNS).div_ceil(size_of::<u64>())];
+    let base = Base { ptr: chunk.as_mut_ptr().cast(), capacity: ROWS };
+    let mut fields = Vec::with_capacity(C::COLUMNS);
+    C::fields("", &mut fields);
+    let mut first = 0;
+    for (columns, field) in fields.iter().enumerate() {
+        let (at, bytes) = (column_offset(ROWS, first, columns), &packed[first..first + field.scalar.size()]);
+        // SAFETY: the column's first element, inside of the chunk, which nobody else knows.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), base.ptr.add(at), bytes.len()) };
+        first += bytes.len();
+    }
+    // SAFETY: the chunk has the row; any bytes are elements.
+    Some(unsafe { C::read(base, 0) })
 }
 
 /// Asks for a cache line, where the machine can be asked.

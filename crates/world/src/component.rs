@@ -253,6 +253,11 @@ impl ComponentInfo {
     pub fn name(&self) -> &str {
         &self.name
     }
+    /// Whether values of this opaque component can cross: see [`World::register_serde`](crate::World::register_serde).
+    pub fn has_serde(&self) -> bool {
+        self.serde().is_some()
+    }
+
     /// Its columns; empty for an opaque one.
     pub fn fields(&self) -> &[Field] {
         match &self.kind {

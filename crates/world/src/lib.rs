@@ -38,7 +38,7 @@ mod track;
 mod world;
 
 pub use bundle::{Bundle, ColumnarBundle};
-pub use columnar::{Base, ColumnVisitor, Columnar, flattened};
+pub use columnar::{Base, ColumnVisitor, Columnar, flattened, pack, unpack};
 pub use commands::{CommandBuffer, Merged};
 pub use component::{
     Columns, Component, ComponentId, ComponentInfo, Components, DefineError, Kind, Opaque, OpaqueType, RowMutOf, RowOf,

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use peristyle_bevy::{Report, RustJob};
+use peristyle_bevy::{Report, RustJob, pack};
 use peristyle_jobs::JobRunner;
 
-use crate::SHORE;
+use crate::{Leak, SHORE, WORN};
 
 /// Moves the boats that are under way, and marks them.
 ///
@@ -27,7 +27,8 @@ pub fn drift() -> impl JobRunner {
     })
 }
 
-/// Wears the hulls of boats that are under way; their names are not its business.
+/// Wears the hulls of boats that are under way; their names are not its business. Those that are worn leak: a patch gives
+/// them what they have not got yet.
 pub fn wear() -> impl JobRunner {
     RustJob::new("wear", |call| {
         let (vx, wear) = (call.column::<f32>("Velocity", "x")?, call.column_mut::<f32>("Hull", "wear")?);
@@ -35,6 +36,9 @@ pub fn wear() -> impl JobRunner {
         for row in (0..call.rows()).filter(|row| vx[*row] != 0.0) {
             wear[row] += vx[row].abs() * dt;
             worn.mark(row);
+            if wear[row] > WORN {
+                call.add_packed("Leak", call.entity(row), &pack(Leak { litres: wear[row] - WORN }))?;
+            }
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! A Bevy application with systems that run as Peristyle's jobs, without a window.
 //!
-//! Boats on a lake: `drift` moves them, `sink` takes away those that leave the lake. Both are offloaded; a third system, an
-//! ordinary one of Bevy's, counts who moved. The same application with systems in place runs beside it, and both have to
+//! Boats on a lake: `drift` moves them, `wear` wears their hulls and makes those leak that are worn, `sink` takes away those
+//! that leave the lake. All are offloaded; a last system, an ordinary one of Bevy's, counts who moved. The same application with systems in place runs beside it, and both have to
 //! come to the same lake.
 //!
 //! `cargo run` in this directory; the last line says whether all agreed, and the exit code too.
@@ -41,6 +41,15 @@ struct Hull {
     wear: f32,
 }
 
+/// How much water comes in through a worn hull. Few boats have it: the job gives it to them by a patch.
+#[derive(Component, Columnar, Clone, Copy, Debug, PartialEq)]
+struct Leak {
+    litres: f32,
+}
+
+/// Hulls leak that are worn more than this.
+const WORN: f32 = 100.0;
+
 /// What the counting system saw.
 #[derive(Resource, Default, Debug, PartialEq)]
 struct Moved {
@@ -51,7 +60,7 @@ struct Moved {
 /// The lake, and how many boats moved and wore in all frames.
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    boats: Vec<(u32, Position, Option<Hull>)>,
+    boats: Vec<(u32, Position, Option<Hull>, Option<Leak>)>,
     moved: Moved,
 }
 
@@ -77,7 +86,7 @@ fn count(boats: Query<(), Changed<Position>>, hulls: Query<(), Changed<Hull>>, m
 mod in_place {
     use bevy_ecs::prelude::*;
 
-    use super::{DT, Hull, Position, SHORE, Velocity};
+    use super::{DT, Hull, Leak, Position, SHORE, Velocity, WORN};
 
     pub fn drift(mut boats: Query<(&Velocity, &mut Position)>) {
         for (velocity, mut position) in &mut boats {
@@ -88,10 +97,13 @@ mod in_place {
         }
     }
 
-    pub fn wear(mut boats: Query<(&Velocity, &mut Hull)>) {
-        for (velocity, mut hull) in &mut boats {
+    pub fn wear(mut commands: Commands, mut boats: Query<(Entity, &Velocity, &mut Hull)>) {
+        for (entity, velocity, mut hull) in &mut boats {
             if velocity.x != 0.0 {
                 hull.wear += velocity.x.abs() * DT as f32;
+                if hull.wear > WORN {
+                    commands.entity(entity).insert(Leak { litres: hull.wear - WORN });
+                }
             }
         }
     }
@@ -114,8 +126,10 @@ fn run(app: &mut App) -> Outcome {
     }
     let world = app.world_mut();
     let moved = world.remove_resource::<Moved>().unwrap_or_default();
-    let mut query = world.query::<(Entity, &Position, Option<&Hull>)>();
-    let boats = query.iter(world).map(|(entity, position, hull)| (entity.index_u32(), *position, hull.cloned()));
+    let mut query = world.query::<(Entity, &Position, Option<&Hull>, Option<&Leak>)>();
+    let boats = query.iter(world);
+    let boats =
+        boats.map(|(entity, position, hull, leak)| (entity.index_u32(), *position, hull.cloned(), leak.copied()));
     let mut boats: Vec<_> = boats.collect();
     boats.sort_by_key(|(index, ..)| *index);
     Outcome { boats, moved }
@@ -132,7 +146,7 @@ fn main() -> ExitCode {
         Update,
         (
             offloaded(jobs::drift()).reads::<Velocity>().writes::<Position>().on_report(jobs::tell("drift")),
-            offloaded(jobs::wear()).reads::<Velocity>().writes_as(columns!(Hull { wear })),
+            offloaded(jobs::wear()).reads::<Velocity>().writes_as(columns!(Hull { wear })).patches::<Leak>(),
             offloaded(jobs::sink()).reads::<Position>().despawns(),
             count,
         )
@@ -141,8 +155,9 @@ fn main() -> ExitCode {
     let ours = run(&mut ours);
 
     println!(
-        "{} of {BOATS} boats left after {FRAMES} frames; Bevy saw {} moves and {} worn hulls",
+        "{} of {BOATS} boats left after {FRAMES} frames, {} leak; Bevy saw {} moves and {} worn hulls",
         ours.boats.len(),
+        ours.boats.iter().filter(|(.., leak)| leak.is_some()).count(),
         ours.moved.boats,
         ours.moved.worn
     );

@@ -159,7 +159,7 @@ impl World {
         self.columns.extend(fields.iter().map(|field| Column::new(field.scalar, self.rows)));
         let bits = (access == Access::Write).then(|| Column::new(Scalar::U8, self.rows.div_ceil(64) * 8));
         self.changed.push(bits);
-        self.shape.components.push(ComponentShape { id, name: name.into(), fields, access });
+        self.shape.components.push(ComponentShape { id, name: name.into(), fields, access, opaque: false });
         self
     }
 
@@ -227,6 +227,7 @@ impl World {
                         rows: part.rows as u32,
                         eids: part.eids,
                         entities: &Plain,
+                        values: None,
                         columns: &part.columns,
                         changed: &part.changed,
                         despawn: part.despawn,
@@ -266,6 +267,7 @@ impl World {
                 rows: rows as u32,
                 eids: self.eids.part(first, rows),
                 entities: &Plain,
+                values: None,
                 columns,
                 changed,
                 despawn: self.despawn.as_mut().map(bits),

@@ -153,7 +153,7 @@ impl JobColumns {
     /// Adds columns, or a further access to them: writing implies reading.
     ///
     /// # Errors
-    /// [`SpecError::DuplicateName`] if there are others of that name.
+    /// [`SpecError::DuplicateResource`] if there are others of that name.
     pub(crate) fn add(&mut self, columns: &SharedColumns, access: Access) -> Result<(), SpecError> {
         if let Some((_, known)) = self.0.iter_mut().find(|(known, _)| Arc::ptr_eq(&known.0, &columns.0)) {
             if access == Access::Write {
@@ -162,7 +162,7 @@ impl JobColumns {
             return Ok(());
         }
         if self.0.iter().any(|(known, _)| known.name() == columns.name()) {
-            return Err(SpecError::DuplicateName(columns.name().to_owned()));
+            return Err(SpecError::DuplicateResource(columns.name().to_owned()));
         }
         let at = self.0.partition_point(|(known, _)| known.0.order < columns.0.order);
         self.0.insert(at, (columns.clone(), access));
@@ -227,7 +227,7 @@ mod tests {
         all.add(&b, Access::Read).unwrap();
         let names = |all: &JobColumns| all.shapes().into_iter().map(|shape| shape.name).collect::<Vec<_>>();
         assert_eq!(names(&all), ["A", "B"]);
-        assert_eq!(all.add(&columns("A"), Access::Read), Err(SpecError::DuplicateName("A".into())));
+        assert_eq!(all.add(&columns("A"), Access::Read), Err(SpecError::DuplicateResource("A".into())));
         let (mut room, mut calls) = (Vec::new(), 0);
         all.locked(&mut room, &mut |lents| {
             calls += 1;

@@ -30,6 +30,9 @@ pub enum SpecError {
     /// A component that is not described by columns was declared to be read or written in place.
     #[error("component `{0}` is described by its serde: jobs can patch it, not reach it")]
     NoColumns(String),
+    /// Columns beside the rows have the same name as others that the job has.
+    #[error("two resources are named `{0}`")]
+    DuplicateResource(String),
     /// Columns could not be made.
     #[error("columns `{name}`: {error}")]
     Columns {

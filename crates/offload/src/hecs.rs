@@ -281,6 +281,9 @@ impl Source for HecsSource<'_> {
 /// The living entity that jobs know by this handle. Its generation may be one of those of which jobs see the same
 /// remainder.
 fn find(world: &World, entity: Handle) -> Option<Entity> {
+    if entity.is_provisional() {
+        return None;
+    }
     let first = u64::from(entity.generation() - 1);
     let generations = (first..=u64::from(u32::MAX)).step_by(GENERATION_MAX as usize);
     let mut handles =

@@ -168,7 +168,7 @@ impl Offload {
     /// The job reads columns beside the rows: `snap.res[name]`.
     ///
     /// # Errors
-    /// [`SpecError::DuplicateName`] if it has others of that name.
+    /// [`SpecError::DuplicateResource`] if it has others of that name.
     pub fn reads_columns(mut self, columns: &SharedColumns) -> Result<Offload, SpecError> {
         self.columns.add(columns, Access::Read)?;
         Ok(self.renewed())

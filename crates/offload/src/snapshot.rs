@@ -146,7 +146,7 @@ impl JobSnapshot {
     /// Gives the job columns beside the rows.
     ///
     /// # Errors
-    /// [`SpecError::DuplicateName`] if it has others of that name.
+    /// [`SpecError::DuplicateResource`] if it has others of that name.
     pub fn with_columns(mut self, columns: &SharedColumns, access: Access) -> Result<JobSnapshot, SpecError> {
         self.columns.add(columns, access)?;
         self.shape.resources = self.columns.shapes();

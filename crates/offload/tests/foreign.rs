@@ -68,9 +68,9 @@ fn patches_of_every_kind_are_applied_in_order_of_rows_after_the_columns() {
         let (mut world, entities) = world(30_000);
         let job = rust(|call| {
             let (xs, mut marks) = (call.column_mut::<f32>("Position", "x")?, call.marks("Position")?);
-            for row in 0..call.rows() {
-                let (n, entity) = (xs[row] as u32, call.entity(row));
-                xs[row] = -1.0;
+            for (row, x) in xs.iter_mut().enumerate() {
+                let (n, entity) = (*x as u32, call.entity(row));
+                *x = -1.0;
                 marks.mark(row);
                 match n % 6 {
                     0 => call.set_packed("Position", entity, &pack(Position { x: 0.5, y: n as f32 }))?,
@@ -194,12 +194,13 @@ fn an_entity_that_is_no_row_can_be_patched_and_a_stale_one_of_its_index_cannot()
             let entity = peristyle_offload::fold(entity.id(), (entity.to_bits().get() >> 32) as u32);
             call.set("Name", entity, &"patched")?;
         }
-        Ok(())
+        // What a command buffer makes names nobody here.
+        call.set("Name", peristyle_offload::Entity::provisional(0, young.id()), &"patched")
     });
     let mut tables = tables(JobSnapshotSpec::new().reads::<Position>().patches_as(Described::<Name>::by_serde()));
     let mut offload = Offload::new(tables.shape().clone(), job).whole();
     let report = offload.run(&mut tables.of(&mut world), &mut Pool::new(0).unwrap(), STEP).unwrap();
-    assert_eq!((report.commit.patches.applied, report.commit.stale()), (1, 1));
+    assert_eq!((report.commit.patches.applied, report.commit.stale()), (1, 2));
     assert_eq!(*world.get::<&Name>(young).unwrap(), Name("patched".into()));
 }
 
@@ -330,7 +331,7 @@ fn columns_of_the_user_are_read_by_all_calls_and_written_by_one_after_the_other(
         let x = |n: usize| world.get::<&Position>(entities[n]).unwrap().x;
         assert_eq!([x(0), x(1)], [10.0, 21.0]);
         let again = SharedColumns::new("Wind", Vec::new(), 0).unwrap();
-        assert_eq!(blow.reads_columns(&again).map(drop).unwrap_err(), SpecError::DuplicateName("Wind".into()));
+        assert_eq!(blow.reads_columns(&again).map(drop).unwrap_err(), SpecError::DuplicateResource("Wind".into()));
     }
 }
 

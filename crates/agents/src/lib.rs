@@ -60,13 +60,8 @@
 //! exports `handle(descriptor: i32)`. Its argument is the offset of a [descriptor](peristyle_layout::descriptor) of fixed
 //! layout that says where the columns and bits of the call lie. `peristyle-kernel` writes them in Rust, its C header in C.
 //!
-<<<<<<< HEAD
-//! Each agent has instances of its own, one for each shape. An instance has a stack of its own of 256 KiB in the memory, one of
-//! 512 there ([`JobError::NoStack`](peristyle_jobs::JobError::NoStack)), for which the module imports
-=======
 //! Each agent has instances of its own, one for each shape. An instance has a stack of its own of 256 KiB in the memory, one
 //! of 512 there ([`JobError::NoStack`](peristyle_jobs::JobError::NoStack)), for which the module imports
->>>>>>> w-offload
 //! `env.__stack_pointer` or exports it, and a block for static data if it is position-independent (it imports
 //! `env.__memory_base` and has a section `dylink.0`). Nothing else is offered, thread-locals neither. A module with static data at fixed
 //! addresses, with a stack pointer that cannot be set, or with other imports is [refused](KernelError).

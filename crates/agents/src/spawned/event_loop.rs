@@ -169,8 +169,9 @@ pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> R
         drop(seated);
     };
     let order = Box::new(Order { life, ended: Box::new(ended) });
-    // Spares are agents of the web.
-    let taken = if order.life.program.is_none() { shared.pool.take(order) } else { Err(order) };
+    // Spares are agents of the web, in real time.
+    let fits = order.life.program.is_none() && !order.life.inbox.takes_turns();
+    let taken = if fits { shared.pool.take(order) } else { Err(order) };
     match taken {
         Ok(thread) => Ok(thread),
         Err(order) => {

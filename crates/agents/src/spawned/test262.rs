@@ -135,6 +135,8 @@ pub enum TestEnd {
     Silent,
     /// It took longer than its limit.
     TimedOut,
+    /// It took longer than its limit and could not be stopped: its thread is left behind, and its process is to end.
+    Stuck,
     /// Its agent outgrew its heap, or could not be made; why.
     Broken(String),
 }
@@ -282,8 +284,7 @@ fn run(shared: &Arc<Shared>, test: Test) -> Result<TestEnd, AgentError> {
                 // What it said before it was stopped counts.
                 Ok(_) if lock(&course.end).is_some() => Some(Exit::Closed),
                 Ok(_) => return Ok(TestEnd::TimedOut),
-                // Its thread is left behind: whoever runs tests in processes of their own ends this one.
-                Err(()) => return Ok(TestEnd::Broken("cannot be stopped".into())),
+                Err(()) => return Ok(TestEnd::Stuck),
             }
         }
     };

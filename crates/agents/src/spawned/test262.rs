@@ -56,6 +56,8 @@ const HEAP_BYTES: u64 = 2 << 30;
 const LOOK: Duration = Duration::from_millis(4);
 /// Sleeps from this length on wait for agents.
 const LONG_SLEEP: Duration = Duration::from_millis(50);
+/// What an agent that does not rest, as it spins, must have run in a sleep: far more than it takes to begin to wait.
+const SHARE_NS: u64 = 5_000_000;
 /// How much longer than it was asked to a sleep waits for agents.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long agents may take to end once they were told to.
@@ -881,7 +883,7 @@ unsafe extern "C" fn leaving(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
 }
 
 /// `sleep(milliseconds)`: a test sleeps to let its agents come to where they wait, so one that sleeps for long goes on only
-/// once they rest. On a busy machine that may take longer than it thinks.
+/// once they rest, or had their share of a processor. On a busy machine that may take longer than it thinks.
 unsafe extern "C" fn sleep(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
         // A cast saturates, and takes what is no number for 0.
@@ -890,14 +892,17 @@ unsafe extern "C" fn sleep(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
             Some(here) if here.mailbox.is_none() && total >= LONG_SLEEP => lock(&here.course.started).clone(),
             _ => Vec::new(),
         };
+        let ran: Vec<_> = started.iter().map(|mailbox| mailbox.ran_ns()).collect();
+        let came_far =
+            || started.iter().zip(&ran).all(|(mailbox, ran)| mailbox.rests() || mailbox.ran_ns() >= ran + SHARE_NS);
         let begun = Instant::now();
-        let mut looks_at_rest = 0;
+        let mut looks = 0;
         loop {
             let passed = begun.elapsed();
             let left = total.saturating_sub(passed);
             if left.is_zero() {
-                looks_at_rest = if started.iter().all(|mailbox| mailbox.rests()) { looks_at_rest + 1 } else { 0 };
-                if started.is_empty() || looks_at_rest == 2 || passed > total + PATIENCE {
+                looks = if came_far() { looks + 1 } else { 0 };
+                if started.is_empty() || looks == 2 || passed > total + PATIENCE {
                     return Ok(());
                 }
             }
@@ -919,13 +924,23 @@ fn thread_id() -> Option<i32> {
 }
 
 impl Mailbox {
-    /// Whether the agent's thread neither runs nor wants to, as far as the system tells.
-    fn rests(&self) -> bool {
+    /// What the system says of the agent's thread; nothing if there is none, or where there is no `/proc`.
+    fn thread_file(&self, name: &str) -> Option<String> {
         let mail = lock(&self.state);
-        let Some(thread) = mail.thread.filter(|_| !mail.closed) else { return true };
-        let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+        let thread = mail.thread.filter(|_| !mail.closed)?;
+        std::fs::read_to_string(format!("/proc/self/task/{thread}/{name}")).ok()
+    }
+
+    /// Whether the agent's thread neither runs nor wants to.
+    fn rests(&self) -> bool {
         // The state follows the name, which stands in parentheses.
-        status.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('R'))
+        let status = self.thread_file("stat");
+        status.is_none_or(|status| status.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('R')))
+    }
+
+    /// Nanoseconds for which the agent's thread has run.
+    fn ran_ns(&self) -> u64 {
+        self.thread_file("schedstat").and_then(|times| times.split(' ').next()?.parse().ok()).unwrap_or(0)
     }
 }
 

@@ -724,7 +724,7 @@ pub(super) fn module_source(cx: &mut JSContext, realm: &Realm) -> Option<Result<
     struct Bytes(*const u8, usize, usize, usize, usize);
     here()?;
     let path = PathBuf::from(MODULE_SOURCE);
-    if let Some(known) = loader::known(cx, realm, &path) {
+    if let Some(known) = loader::module_named(cx, realm, &path) {
         return Some(Ok(known));
     }
     let options = CompileOptionsWrapper::new(cx, c"<module source>".to_owned(), 1);

@@ -149,4 +149,34 @@ mod tests {
             assert_eq!(directory(path), expected, "{path}");
         }
     }
+    fn listed() -> &'static str {
+        &engine::engine_failures()[0].paths[0]
+    }
+
+    #[test]
+    fn the_engine_is_to_blame_for_what_is_listed_and_nothing_else() {
+        let mut report = Report::default();
+        report.ran("harness/z.js", Mode::Strict, Some("wrong".into()));
+        report.ran(listed(), Mode::Module, Some("wrong".into()));
+        report.ran("harness/a.js", Mode::Sloppy, None);
+        report.skipped("harness/b.js", "a feature");
+        report.finish();
+        let expected = Counts { total: 4, passed: 1, failed: 2, skipped: 1, host_failures: 1 };
+        assert_eq!(report.counts, expected);
+        let causes: Vec<_> = report.failures.iter().map(|failure| (failure.path.as_str(), failure.cause)).collect();
+        assert_eq!(causes, [("harness/z.js", Cause::Host), (listed(), Cause::Engine)]);
+        assert_eq!(report.directories["harness"].total, 3);
+    }
+
+    #[test]
+    fn what_is_listed_and_never_fails_is_stale() {
+        let mut report = Report::default();
+        report.ran(listed(), Mode::Module, None);
+        let mut again = report.clone();
+        report.finish();
+        assert_eq!(report.stale.iter().map(String::as_str).collect::<Vec<_>>(), [listed()]);
+        again.ran(listed(), Mode::Module, Some("wrong".into()));
+        again.finish();
+        assert_eq!(again.stale.len(), 0);
+    }
 }

@@ -123,7 +123,8 @@ fn judge(matter: &FrontMatter, end: TestEnd) -> Result<(), Why> {
         (TestEnd::Failed(message), _) => fail(message),
         (TestEnd::Silent, _) => fail("nothing was left to do, and it was not done".into()),
         (TestEnd::TimedOut, _) => fail("it took longer than the time limit".into()),
-        (TestEnd::Broken(why), _) => Err(Why { is_lasting: why == "cannot be stopped", message: why }),
+        (TestEnd::Stuck, _) => Err(Why { message: "it cannot be stopped".into(), is_lasting: true }),
+        (TestEnd::Broken(why), _) => fail(why),
         (other, _) => fail(format!("{other:?}")),
     }
 }

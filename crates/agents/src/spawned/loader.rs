@@ -356,7 +356,7 @@ fn failure(cx: &mut JSContext, realm: &Realm) -> AgentError {
 }
 
 /// The current realm's module of this name, if it has one; not rooted.
-pub(super) fn known(cx: &mut JSContext, realm: &Realm, path: &Path) -> Option<*mut JSObject> {
+pub(super) fn module_named(cx: &mut JSContext, realm: &Realm, path: &Path) -> Option<*mut JSObject> {
     // SAFETY: the context is in a realm; globals are compared, and nothing collects meanwhile.
     unsafe {
         let global = ja::CurrentGlobalOrNull(cx.raw_cx());
@@ -372,7 +372,7 @@ pub(super) fn find_or_compile(
     realm: &Realm,
     source: &Arc<Source>,
 ) -> Result<*mut JSObject, AgentError> {
-    if let Some(known) = known(cx, realm, &source.path) {
+    if let Some(known) = module_named(cx, realm, &source.path) {
         return Ok(known);
     }
     let stands_for = source.kind == Kind::Common;

@@ -13,7 +13,7 @@ use mozjs::jsval::UndefinedValue;
 use mozjs::rooted;
 
 use super::convert::text_to_js;
-use super::loader::{Module, known};
+use super::loader::{Module, module_named};
 use super::realm::Realm;
 use crate::AgentError;
 use crate::source::{self, Kind, Source};
@@ -27,7 +27,7 @@ pub(super) fn text_module(
 ) -> Result<Result<*mut JSObject, AgentError>, String> {
     let path = realm.library.file(importer, specifier)?;
     let name = Path::new("text:").join(path.strip_prefix("/").unwrap_or(&path));
-    if let Some(known) = known(cx, realm, &name) {
+    if let Some(known) = module_named(cx, realm, &name) {
         return Ok(Ok(known));
     }
     Ok(source::read_text(&path).and_then(|text| {

@@ -58,6 +58,8 @@ const HEAP_BYTES: u64 = 2 << 30;
 const LOOK: Duration = Duration::from_millis(4);
 /// Sleeps from this length on wait for agents.
 const LONG_SLEEP: Duration = Duration::from_millis(50);
+/// What an agent that does not rest, as it spins, must have run in a sleep: far more than it takes to begin to wait.
+const SHARE_NS: u64 = 5_000_000;
 /// How much longer than it was asked to a sleep waits for agents.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long agents may take to end once they were told to.
@@ -137,6 +139,8 @@ pub enum TestEnd {
     Silent,
     /// It took longer than its limit.
     TimedOut,
+    /// It took longer than its limit and could not be stopped: its thread is left behind, and its process is to end.
+    Stuck,
     /// Its agent outgrew its heap, or could not be made; why.
     Broken(String),
 }
@@ -285,8 +289,7 @@ fn run(shared: &Arc<Shared>, test: Test) -> Result<TestEnd, AgentError> {
                 // What it said before it was stopped counts.
                 Ok(_) if lock(&course.end).is_some() => Some(Exit::Closed),
                 Ok(_) => return Ok(TestEnd::TimedOut),
-                // Its thread is left behind: whoever runs tests in processes of their own ends this one.
-                Err(()) => return Ok(TestEnd::Broken("cannot be stopped".into())),
+                Err(()) => return Ok(TestEnd::Stuck),
             }
         }
     };
@@ -728,7 +731,7 @@ pub(super) fn module_source(cx: &mut JSContext, realm: &Realm) -> Option<Result<
     struct Bytes(*const u8, usize, usize, usize, usize);
     here()?;
     let path = PathBuf::from(MODULE_SOURCE);
-    if let Some(known) = loader::known(cx, realm, &path) {
+    if let Some(known) = loader::module_named(cx, realm, &path) {
         return Some(Ok(known));
     }
     let options = CompileOptionsWrapper::new(cx, c"<module source>".to_owned(), 1);
@@ -888,7 +891,7 @@ unsafe extern "C" fn leaving(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
 }
 
 /// `sleep(milliseconds)`: a test sleeps to let its agents come to where they wait, so one that sleeps for long goes on only
-/// once they rest. On a busy machine that may take longer than it thinks.
+/// once they rest, or had their share of a processor. On a busy machine that may take longer than it thinks.
 unsafe extern "C" fn sleep(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
         // A cast saturates, and takes what is no number for 0.
@@ -897,14 +900,17 @@ unsafe extern "C" fn sleep(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
             Some(here) if here.mailbox.is_none() && total >= LONG_SLEEP => lock(&here.course.started).clone(),
             _ => Vec::new(),
         };
+        let ran: Vec<_> = started.iter().map(|mailbox| mailbox.ran_ns()).collect();
+        let came_far =
+            || started.iter().zip(&ran).all(|(mailbox, ran)| mailbox.rests() || mailbox.ran_ns() >= ran + SHARE_NS);
         let begun = Instant::now();
-        let mut looks_at_rest = 0;
+        let mut looks = 0;
         loop {
             let passed = begun.elapsed();
             let left = total.saturating_sub(passed);
             if left.is_zero() {
-                looks_at_rest = if started.iter().all(|mailbox| mailbox.rests()) { looks_at_rest + 1 } else { 0 };
-                if started.is_empty() || looks_at_rest == 2 || passed > total + PATIENCE {
+                looks = if came_far() { looks + 1 } else { 0 };
+                if started.is_empty() || looks == 2 || passed > total + PATIENCE {
                     return Ok(());
                 }
             }
@@ -926,13 +932,23 @@ fn thread_id() -> Option<i32> {
 }
 
 impl Mailbox {
-    /// Whether the agent's thread neither runs nor wants to, as far as the system tells.
-    fn rests(&self) -> bool {
+    /// What the system says of the agent's thread; nothing if there is none, or where there is no `/proc`.
+    fn thread_file(&self, name: &str) -> Option<String> {
         let mail = lock(&self.state);
-        let Some(thread) = mail.thread.filter(|_| !mail.closed) else { return true };
-        let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+        let thread = mail.thread.filter(|_| !mail.closed)?;
+        std::fs::read_to_string(format!("/proc/self/task/{thread}/{name}")).ok()
+    }
+
+    /// Whether the agent's thread neither runs nor wants to.
+    fn rests(&self) -> bool {
         // The state follows the name, which stands in parentheses.
-        status.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('R'))
+        let status = self.thread_file("stat");
+        status.is_none_or(|status| status.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('R')))
+    }
+
+    /// Nanoseconds for which the agent's thread has run.
+    fn ran_ns(&self) -> u64 {
+        self.thread_file("schedstat").and_then(|times| times.split(' ').next()?.parse().ok()).unwrap_or(0)
     }
 }
 

@@ -97,8 +97,9 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents | snapshots\n\
-             | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents | locks\n\
+             | terminate | snapshots | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random\n\
+             | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
@@ -156,6 +157,8 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("WebAssembly kernels against native loops", "kernel"),
         own("patches", "patches"),
         own("spawned agents beside worker_threads", "agents"),
+        own("locks between agents", "locks"),
+        own("terminating agents", "terminate"),
         (
             "snapshots",
             cargo("snapshots of a Bevy world", &["bench", "--profile", "dev", "--bench", "snapshot"]).within(BEVY),

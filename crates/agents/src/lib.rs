@@ -186,7 +186,8 @@
 //!
 //! In a [deterministic](Cluster::deterministic) cluster agents take turns, by a seed and in virtual time: the same program does
 //! the same in the same order on every run, and another seed tries another order. One agent runs at a time, until its task
-//! ends or blocks; time moves when nobody can go on. Agents run while Rust waits, in [`Cluster::run`] or for an answer.
+//! ends or blocks; time moves when nobody can go on. Agents run while Rust waits: in [`Cluster::run`], or in the
+//! `wait` of a [`Call`], a [`Join`] or [`AgentHandle::receive`]. Awaiting these as futures lets nobody run; nor does a [`Port`].
 //!
 //! ```
 //! use peristyle_agents::{AgentOptions, Cluster, Code, Deterministic};

@@ -13,7 +13,7 @@
 //! # Order
 //! One task at a time, in the order in which tasks became runnable: a message or a call when it arrived, a timer when it was
 //! due; microtasks are drained after each. Messages of one port stay in order. What blocks (`Atomics.wait`) blocks its agent
-//! alone, tasks included.
+//! alone, tasks included. In a deterministic cluster one agent runs at a time; see [`turns`].
 //!
 //! # Rules
 //! - Nothing of the engine leaves the agent's thread. What crosses are [`Value`](value::Value)s, structured clones and ports.
@@ -159,7 +159,7 @@ pub struct AgentOptions {
     pub heap_bytes: u64,
     /// Bytes of its thread's stack. Recursion throws a quarter of a MiB before its end. 8 MiB unless told.
     pub stack_bytes: usize,
-    /// Whether `Atomics.wait` may block it. True unless told; its workers may always.
+    /// Whether `Atomics.wait`, locks and conditions may block it. True unless told; its workers may always.
     pub may_block: bool,
     /// Whether it has `SharedArrayBuffer`, and can exchange shared memory. True unless told.
     pub shared_memory: bool,

@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use super::lot::{self, Rest, Sleeper, Until};
+use super::lot::{self, Queue, Rest, Sleeper, Until};
 
 const FREE: u32 = 0;
 const CONTENDED: u32 = 1;
@@ -121,7 +121,11 @@ fn check(word: &AtomicU32, taken: u32, me: u32) -> Result<(), LockError> {
 
 /// Takes a lock.
 pub(crate) fn lock(word: &AtomicU32, me: u32, sleeper: &Sleeper, until: Until) -> Result<(), LockError> {
-    let mut mine = me;
+    take(word, me, me, sleeper, until)
+}
+
+/// As [`lock`]; `mine` is what the word becomes at first.
+fn take(word: &AtomicU32, me: u32, mut mine: u32, sleeper: &Sleeper, until: Until) -> Result<(), LockError> {
     let mut spins = if sleeper.may_spin() { SPINS } else { 0 };
     loop {
         let taken = match word.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed) {
@@ -139,7 +143,7 @@ pub(crate) fn lock(word: &AtomicU32, me: u32, sleeper: &Sleeper, until: Until) -
         }
         let Some(parks) = contend(word, taken) else { continue };
         mine = me | CONTENDED;
-        match lot::park(lot::lock_address(word), true, sleeper, until, || parks(word), || ()) {
+        match lot::park(Queue::lock(word), sleeper, until, || parks(word), || ()) {
             Rest::Woken | Rest::Invalid => {}
             Rest::TimedOut => return Err(LockError::TimedOut),
             Rest::Stopped => return Err(LockError::Stopped),
@@ -177,7 +181,7 @@ pub(crate) fn unlock(word: &AtomicU32) {
 
 /// Wakes one of those that wait for a lock.
 pub(crate) fn wake(word: &AtomicU32) {
-    lot::unpark(lot::lock_address(word), 1);
+    lot::unpark_lock(word);
 }
 
 /// Gives a lock back, waits for a condition and takes the lock again; whether it was notified, and did not time out. After
@@ -190,13 +194,17 @@ pub(crate) fn wait(
     until: Until,
 ) -> Result<bool, LockError> {
     // Notified after the lock was given back, this is in the queue already.
-    match lot::park(condition.as_ptr().addr(), false, sleeper, until, || true, || unlock(word)) {
+    let queue = Queue::condition(condition.as_ptr().addr(), word);
+    match lot::park(queue, sleeper, until, || true, || unlock(word)) {
         Rest::Stopped => Err(LockError::Stopped),
-        rest => lock(word, me, sleeper, Until::Ever).map(|()| rest != Rest::TimedOut),
+        // It may have been parked for the lock, with others.
+        rest => take(word, me, me | CONTENDED, sleeper, Until::Ever).map(|()| rest != Rest::TimedOut),
     }
 }
 
 /// Wakes up to `max` of those that wait for a condition; how many.
 pub(crate) fn notify(condition: &AtomicU32, max: usize) -> usize {
-    lot::unpark(condition.as_ptr().addr(), max)
+    lot::notify(condition.as_ptr().addr(), max, |word| {
+        contend(word, word.load(Ordering::Relaxed)).is_some_and(|parks| parks(word))
+    })
 }

@@ -27,7 +27,7 @@ use mozjs::{glue, rooted};
 use super::convert::{Converted, Pending, done};
 use super::inbox::Inbox;
 use super::lock::{self, LockError, Owner};
-use super::lot::{self, Rest, Sleeper, Waiter};
+use super::lot::{self, Queue, Rest, Sleeper, Waiter};
 use super::natives::{Call, Native, native};
 use super::realm::{Realm, throw_exception};
 use super::scripts::LOCKS;
@@ -77,8 +77,8 @@ const PAYLOAD_SLOT: u32 = 1;
 pub(crate) struct Locks {
     prototypes: [Heap<*mut JSObject>; 3],
     owner: OnceCell<Owner>,
-    /// What waits for a task, by number: the address and the waiter.
-    waits: RefCell<HashMap<u32, (usize, Arc<Waiter>)>>,
+    /// What waits for a task, by number.
+    waits: RefCell<HashMap<u32, Arc<Waiter>>>,
     waits_before: Cell<u32>,
 }
 
@@ -105,9 +105,9 @@ impl Locks {
         next
     }
 
-    fn keep(&self, inbox: &Inbox, id: u32, address: usize, waiter: Arc<Waiter>) {
+    fn keep(&self, inbox: &Inbox, id: u32, waiter: Arc<Waiter>) {
         inbox.hold();
-        self.waits.borrow_mut().insert(id, (address, waiter));
+        self.waits.borrow_mut().insert(id, waiter);
     }
 
     /// A task has come for what waited.
@@ -120,7 +120,7 @@ impl Locks {
 
     /// Stops waiting; `false` if it was woken.
     fn cancel(&self, inbox: &Inbox, id: u32) -> bool {
-        let left = self.waits.borrow().get(&id).is_some_and(|(address, waiter)| lot::leave(*address, waiter));
+        let left = self.waits.borrow().get(&id).is_some_and(lot::leave);
         if left {
             self.woken(inbox, id);
         }
@@ -130,8 +130,8 @@ impl Locks {
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        for (address, waiter) in self.waits.borrow().values() {
-            lot::leave(*address, waiter);
+        for waiter in self.waits.borrow().values() {
+            lot::leave(waiter);
         }
         // The owner goes next, and has others look again, for what this agent was woken for and never did.
     }
@@ -465,9 +465,9 @@ unsafe extern "C" fn lock_later(raw: *mut RawJSContext, argc: u32, vp: *mut RawV
         call.give(Int32Value(0));
         let (Some(word), realm) = (call.word(0), call.realm) else { return Ok(()) };
         let Some(parks) = lock::contend_later(word).map_err(|error| refused(cx, realm, error))? else { return Ok(()) };
-        let (id, address) = (realm.locks.next(), lot::lock_address(word));
-        if let Some(waiter) = lot::park_task(address, true, &realm.inbox, id, || parks(word)) {
-            realm.locks.keep(&realm.inbox, id, address, waiter);
+        let id = realm.locks.next();
+        if let Some(waiter) = lot::park_task(Queue::lock(word), &realm.inbox, id, || parks(word)) {
+            realm.locks.keep(&realm.inbox, id, waiter);
             call.give(DoubleValue(id.into()));
         }
         Ok(())
@@ -478,10 +478,10 @@ unsafe extern "C" fn lock_later(raw: *mut RawJSContext, argc: u32, vp: *mut RawV
 unsafe extern "C" fn wait_later(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |_, call| {
         let (Some(condition), Some(word)) = (call.word(0), call.word(1)) else { return Ok(()) };
-        let (realm, address) = (call.realm, condition.as_ptr().addr());
+        let (realm, queue) = (call.realm, Queue::of(condition.as_ptr().addr()));
         let id = realm.locks.next();
-        if let Some(waiter) = lot::park_task(address, false, &realm.inbox, id, || true) {
-            realm.locks.keep(&realm.inbox, id, address, waiter);
+        if let Some(waiter) = lot::park_task(queue, &realm.inbox, id, || true) {
+            realm.locks.keep(&realm.inbox, id, waiter);
         }
         lock::unlock(word);
         call.give(DoubleValue(id.into()));
@@ -564,7 +564,7 @@ unsafe extern "C" fn wait_word(raw: *mut RawJSContext, argc: u32, vp: *mut RawVa
         let Some(element) = call.element(0) else { return Ok(()) };
         let (expected, sleeper) = (call.integer(2), Sleeper::Agent(call.realm.inbox.clone()));
         let until = sleeper.in_ms(call.number(3));
-        let rest = lot::park(element.address, false, &sleeper, until, || element.holds(expected), || ());
+        let rest = lot::park(Queue::of(element.address), &sleeper, until, || element.holds(expected), || ());
         call.give(Int32Value(match rest {
             Rest::Woken => 0,
             Rest::TimedOut => 1,
@@ -583,8 +583,8 @@ unsafe extern "C" fn wait_word_later(raw: *mut RawJSContext, argc: u32, vp: *mut
         let Some(element) = call.element(0) else { return Ok(()) };
         let (realm, expected) = (call.realm, call.integer(2));
         let id = realm.locks.next();
-        if let Some(waiter) = lot::park_task(element.address, false, &realm.inbox, id, || element.holds(expected)) {
-            realm.locks.keep(&realm.inbox, id, element.address, waiter);
+        if let Some(waiter) = lot::park_task(Queue::of(element.address), &realm.inbox, id, || element.holds(expected)) {
+            realm.locks.keep(&realm.inbox, id, waiter);
             call.give(DoubleValue(id.into()));
         }
         Ok(())

@@ -7,12 +7,13 @@
 //! - Whoever parks checks its word under the lock of the address's queue; whoever changes the word and then wakes takes the
 //!   same lock. So a wake is never lost.
 //! - Queues are first-in first-out.
-//! - Locks of queues are taken one at a time; what is woken is woken after the lock is released.
+//! - Who is notified of a condition while its lock is taken is not woken, only to wait for the lock: it moves to the lock's queue.
+//! - A second queue is only tried to be locked while one is. What is woken is woken after the locks are released.
 //! - A word's memory lives as long as somebody is parked on it: each holds its buffer.
 
 use std::collections::VecDeque;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -30,12 +31,47 @@ struct Parked {
     address: usize,
     /// Whether the address is that of a lock's word: who waits for it looks again whenever it is woken.
     for_lock: bool,
+    /// The lock that it takes once it was notified.
+    then: Option<usize>,
     waiter: Arc<Waiter>,
+}
+
+/// Where to wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queue {
+    address: usize,
+    for_lock: bool,
+    then: Option<usize>,
+}
+
+impl Queue {
+    /// For a wake of an address, whatever it means.
+    pub(crate) fn of(address: usize) -> Queue {
+        Queue { address, for_lock: false, then: None }
+    }
+
+    /// For a lock.
+    pub(crate) fn lock(word: &AtomicU32) -> Queue {
+        Queue { address: lock_address(word), for_lock: true, then: None }
+    }
+
+    /// For a condition, and for a lock then.
+    pub(crate) fn condition(address: usize, lock: &AtomicU32) -> Queue {
+        Queue { address, for_lock: false, then: Some(lock_address(lock)) }
+    }
+
+    fn parked(self, waiter: Arc<Waiter>) -> Parked {
+        Parked { address: self.address, for_lock: self.for_lock, then: self.then, waiter }
+    }
 }
 
 /// Something that waits.
 pub(crate) struct Waiter {
     woken: AtomicBool,
+    /// Where it waits: written with the queues locked.
+    address: AtomicUsize,
+    /// Notified, and moved to a lock's queue.
+    moved: AtomicBool,
     wake: Wake,
 }
 
@@ -49,8 +85,9 @@ enum Wake {
 }
 
 impl Waiter {
-    fn new(wake: Wake) -> Arc<Waiter> {
-        Arc::new(Waiter { woken: AtomicBool::new(false), wake })
+    fn new(address: usize, wake: Wake) -> Arc<Waiter> {
+        let (woken, moved) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Waiter { woken, address: AtomicUsize::new(address), moved, wake })
     }
 
     fn wake(&self) {
@@ -76,10 +113,13 @@ impl Waiter {
     }
 }
 
-fn bucket(address: usize) -> MutexGuard<'static, VecDeque<Parked>> {
+fn index(address: usize) -> usize {
     // Fibonacci hashing: words are multiples of four bytes, often side by side.
-    let at = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BUCKETS.trailing_zeros());
-    LOT[at as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    ((address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BUCKETS.trailing_zeros())) as usize
+}
+
+fn bucket(address: usize) -> MutexGuard<'static, VecDeque<Parked>> {
+    LOT[index(address)].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a wait ended.
@@ -155,11 +195,12 @@ impl Sleeper {
         }
     }
 
-    fn waiter(&self) -> Arc<Waiter> {
-        Waiter::new(match self {
+    fn waiter(&self, address: usize) -> Arc<Waiter> {
+        let wake = match self {
             Sleeper::Thread => Wake::Thread(thread::current()),
             Sleeper::Agent(inbox) => Wake::Agent(inbox.clone()),
-        })
+        };
+        Waiter::new(address, wake)
     }
 
     /// Sleeps until it is roused, or somewhat shorter; `false` if the time has come.
@@ -184,24 +225,34 @@ impl Sleeper {
     }
 }
 
-/// Waits on an address. `valid` is asked with the queue locked; `after` runs when this waits and can be woken.
+/// Looks at whether it was woken before a thread sleeps: the other side may be about to.
+const SPINS: u32 = 40;
+
+/// Waits in a queue. `valid` is asked with the queue locked; `after` runs when this waits and can be woken.
 pub(crate) fn park(
-    address: usize,
-    for_lock: bool,
+    queue: Queue,
     sleeper: &Sleeper,
     until: Until,
     valid: impl FnOnce() -> bool,
     after: impl FnOnce(),
 ) -> Rest {
-    let waiter = sleeper.waiter();
+    let waiter = sleeper.waiter(queue.address);
     {
-        let mut bucket = bucket(address);
+        let mut bucket = bucket(queue.address);
         if !valid() {
             return Rest::Invalid;
         }
-        bucket.push_back(Parked { address, for_lock, waiter: waiter.clone() });
+        bucket.push_back(queue.parked(waiter.clone()));
     }
     after();
+    if sleeper.may_spin() {
+        for _ in 0..SPINS {
+            if waiter.is_woken() {
+                return Rest::Woken;
+            }
+            std::hint::spin_loop();
+        }
+    }
     let mut in_time = true;
     loop {
         if waiter.is_woken() {
@@ -212,12 +263,12 @@ pub(crate) fn park(
             (true, _) => Rest::Stopped,
             (false, false) => Rest::TimedOut,
             (false, true) => {
-                in_time = sleeper.sleep(until, for_lock);
+                in_time = sleeper.sleep(until, queue.for_lock);
                 continue;
             }
         };
         // Who is no longer in the queue was woken meanwhile.
-        if !leave(address, &waiter) {
+        if !leave(&waiter) || (rest == Rest::TimedOut && waiter.moved.load(Ordering::Relaxed)) {
             sleeper.note("woken");
             return Rest::Woken;
         }
@@ -228,26 +279,36 @@ pub(crate) fn park(
 
 /// Has an agent get a task when the address is woken. Nothing if `valid`, asked with the queue locked, says no.
 pub(crate) fn park_task(
-    address: usize,
-    for_lock: bool,
+    queue: Queue,
     inbox: &Arc<Inbox>,
     id: u32,
     valid: impl FnOnce() -> bool,
 ) -> Option<Arc<Waiter>> {
-    let waiter = Waiter::new(Wake::Task(inbox.clone(), id));
-    let mut bucket = bucket(address);
+    let waiter = Waiter::new(queue.address, Wake::Task(inbox.clone(), id));
+    let mut bucket = bucket(queue.address);
     if !valid() {
         return None;
     }
-    bucket.push_back(Parked { address, for_lock, waiter: waiter.clone() });
+    bucket.push_back(queue.parked(waiter.clone()));
     Some(waiter)
 }
 
 /// Takes a waiter out of its queue; `false` if it was woken.
-pub(crate) fn leave(address: usize, waiter: &Arc<Waiter>) -> bool {
-    let mut bucket = bucket(address);
-    let at = bucket.iter().position(|parked| Arc::ptr_eq(&parked.waiter, waiter));
-    at.and_then(|at| bucket.remove(at)).is_some()
+pub(crate) fn leave(waiter: &Arc<Waiter>) -> bool {
+    loop {
+        let address = waiter.address.load(Ordering::Relaxed);
+        let mut bucket = bucket(address);
+        // It may have moved before the queue was locked.
+        if waiter.address.load(Ordering::Relaxed) == address {
+            let at = bucket.iter().position(|parked| Arc::ptr_eq(&parked.waiter, waiter));
+            return at.and_then(|at| bucket.remove(at)).is_some();
+        }
+    }
+}
+
+/// Wakes one of those that wait for a lock.
+pub(crate) fn unpark_lock(word: &AtomicU32) {
+    unpark(lock_address(word), 1);
 }
 
 /// Wakes up to `max` of those that wait on an address, first come first; how many.
@@ -270,6 +331,47 @@ pub(crate) fn unpark(address: usize, max: usize) -> usize {
     });
     woken.iter().for_each(|waiter| waiter.wake());
     woken.len()
+}
+
+/// Tells up to `max` of those that wait for a condition, first come first; how many. They are woken, or moved to the queue of
+/// their lock if `is_taken`, asked with that queue locked, says that it is taken and that its owner will wake somebody.
+pub(crate) fn notify(address: usize, max: usize, is_taken: impl Fn(&AtomicU32) -> bool) -> usize {
+    let (mut woken, mut count, mut at) = (Vec::new(), 0, 0);
+    let here = index(address);
+    let mut bucket = bucket(address);
+    while count < max && at < bucket.len() {
+        if bucket[at].address != address {
+            at += 1;
+            continue;
+        }
+        let Some(Parked { then, waiter, .. }) = bucket.remove(at) else { break };
+        count += 1;
+        // Agents that take turns are woken in any case: whether the other queue can be locked depends on other threads.
+        let Some(lock) = then.filter(|lock| *lock != address && waiter.domain() == 0) else {
+            woken.push(waiter);
+            continue;
+        };
+        let mut other = if index(lock) == here { None } else { Some(LOT[index(lock)].try_lock()) };
+        let queue = match &mut other {
+            None => Some(&mut *bucket),
+            Some(Ok(other)) => Some(&mut **other),
+            Some(Err(_)) => None,
+        };
+        // SAFETY: whoever waits holds the memory of its lock, too, and leaves the queue only under its lock, which is held
+        // here. The address was exposed by `lock_address`.
+        let word = unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(lock)) };
+        match queue.filter(|_| is_taken(word)) {
+            Some(queue) => {
+                waiter.moved.store(true, Ordering::Relaxed);
+                waiter.address.store(lock, Ordering::Relaxed);
+                queue.push_back(Parked { address: lock, for_lock: true, then: None, waiter });
+            }
+            None => woken.push(waiter),
+        }
+    }
+    drop(bucket);
+    woken.iter().for_each(|waiter| waiter.wake());
+    count
 }
 
 /// Has those that wait for locks look again for which `wakes` says so, of a lock's word and of whether they take turns with
@@ -296,6 +398,6 @@ pub(crate) fn unpark_locks(domain: usize, wakes: impl Fn(u32, bool) -> bool) {
 }
 
 /// The address to park on for a lock.
-pub(crate) fn lock_address(word: &AtomicU32) -> usize {
+fn lock_address(word: &AtomicU32) -> usize {
     word.as_ptr().expose_provenance()
 }

@@ -30,7 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::convert::{Converted, Pending, done};
 use super::lock::{self, LockError, Owner};
 use super::locks::{self, Kind};
-use super::lot::{self, Rest, Sleeper, Until};
+use super::lot::{self, Queue, Rest, Sleeper, Until};
 use super::message::{Cloned, Content};
 use super::realm::Realm;
 use super::{AgentHandle, AgentOptions, CallError, Code, clone};
@@ -634,7 +634,7 @@ impl Cluster {
             let address = buffer.place(offset, size_of::<u32>())?.as_ptr().addr();
             // Whether agents can go on is not asked for here: other threads of Rust's may notify, too.
             let run = || drop(turns.run(None));
-            return Ok(match lot::park(address, false, &Sleeper::Thread, until, is_expected, run) {
+            return Ok(match lot::park(Queue::of(address), &Sleeper::Thread, until, is_expected, run) {
                 Rest::Invalid => Waited::NotEqual,
                 Rest::TimedOut => Waited::TimedOut,
                 Rest::Woken | Rest::Stopped => Waited::Notified,

@@ -21,7 +21,7 @@ use crate::job::JsJob;
 use crate::kernel::WasmJob;
 use crate::memory::{self, EngineRegion, Linear};
 use crate::source::Sources;
-use crate::spawned::{Helper, Pool, Turns};
+use crate::spawned::{Broadcasts, Helper, Pool, Turns};
 
 /// What one call, or the loading of one module, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,7 @@ impl Cluster {
         let shared = Arc::new_cyclic(|shared| Shared {
             sources: Sources::default(),
             console: Console::default(),
+            broadcasts: Broadcasts::default(),
             _watchdog: limits.call_time.map(|limit| watch(shared.clone(), limit)),
             limits,
             running: Mutex::default(),
@@ -226,6 +227,7 @@ impl Drop for Handle {
 pub(crate) struct Shared {
     pub(crate) sources: Sources,
     pub(crate) console: Console,
+    pub(crate) broadcasts: Broadcasts,
     /// Its drop ends the watchdog.
     _watchdog: Option<Sender<()>>,
     pub(crate) limits: Limits,

@@ -99,10 +99,21 @@
 //! ```
 //!
 //! It has all of ECMAScript, clocks, randomness and shared memory included, `WebAssembly`, and from the web:
-//! `postMessage` and its events, `MessageChannel`, `MessagePort`, `Worker` (modules, nested; named as an import of the main
-//! module would be), `structuredClone`, timers, `queueMicrotask`, `performance.now`, `console`, `reportError`, `close`,
-//! `EventTarget` and its events, `DOMException` and `navigator.hardwareConcurrency`. A [`Port`] is Rust's end of a
-//! `MessagePort`. Values cross between Rust and scripts by serde:
+//! `postMessage` and its events, `MessageChannel`, `MessagePort`, `BroadcastChannel` (one for all agents of a cluster), `Worker`
+//! (modules, nested; its URL is relative to the module that starts it), `structuredClone`, timers, `queueMicrotask`,
+//! `performance.now`, `console`, `reportError`, `close`, `EventTarget` and events, `AbortController` and `AbortSignal`,
+//! `TextEncoder` and `TextDecoder` (all encodings of the web), `URL` and `URLSearchParams`, `atob` and `btoa`, `DOMException`
+//! and `navigator.hardwareConcurrency`.
+//!
+//! Messages between agents hold all that the standard's structured clone knows without a document, compiled
+//! `WebAssembly.Module`s and shared memory included. One that is too large for its port leaves its sender all that it lists
+//! for transfer.
+//!
+//! Modules are files, parts of a bundle, `data:` URLs, JSON `with { type: "json" }`, and what the host's [`ModuleLoader`] gives;
+//! an [`ImportMap`] says what specifiers stand for. Nothing is fetched from a network. What cannot be imported is a `TypeError`
+//! or a `SyntaxError` that names the place; an `import()` that fails harms nothing else.
+//!
+//! A [`Port`] is Rust's end of a `MessagePort`. Values cross between Rust and scripts by serde:
 //!
 //! | Rust | JavaScript |
 //! |---|---|
@@ -116,7 +127,13 @@
 //! | other maps | `Map` |
 //! | enums | as `serde_json` has them |
 //!
+//! Node's modules can be imported, `node:worker_threads` first; [`NodeOptions`] says which, and makes an agent one of Node's
+//! manner.
+//!
 //! Functions, symbols, proxies and cycles cannot cross to Rust: that is a `DataCloneError` in the script.
+//!
+//! Structured clones as bytes, for files and other processes, are made by [`AgentHandle::eval_to_clone`], and read by
+//! [`AgentHandle::read_clone`] and [`AgentHandle::call_with_clone`], whatever the bytes are.
 //!
 //! An agent ends when nothing is left to do, by `close()`, when its main module fails, and by [`AgentHandle::terminate`].
 //! A listening port keeps it while its other end is open; its handle does until it is joined, finished or dropped.
@@ -201,7 +218,7 @@
 //! - Handles, lanes and jobs may be dropped in any order, and threads may end first.
 //!
 //! # Not here
-//! Worlds and scheduling; `BroadcastChannel`, `URL`, `TextEncoder`, `AbortController` and Node's modules in spawned agents. Sharing compiled kernels between agents: each compiles its own, which
+//! Worlds and scheduling. Sharing compiled kernels between agents: each compiles its own, which
 //! for what a kernel is takes some milliseconds at most.
 #![warn(missing_docs)]
 
@@ -228,7 +245,8 @@ pub use error::AgentError;
 pub use job::JsJob;
 pub use kernel::{KernelError, WasmJob};
 pub use spawned::{
-    AgentHandle, AgentOptions, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, Expected, Join,
-    LockError, Message, Port, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer, SharedCondition,
-    SharedGuard, SharedMutex, Thrown, Turn, ValueError, Waited,
+    AgentHandle, AgentOptions, Allowed, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, ExitHook,
+    Expected, ImportMap, ImportMapError, Join, LoadError, LoadedModule, LockError, Message, ModuleFormat, ModuleLoader,
+    NodeOptions, OutputHook, Port, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer,
+    SharedCondition, SharedGuard, SharedMutex, StartHook, Stream, Thrown, Turn, ValueError, Waited,
 };

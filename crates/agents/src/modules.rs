@@ -113,6 +113,10 @@ fn find_or_compile(cx: &mut JSContext, roots: &Roots, path: &Path) -> Result<*mu
         match source.kind {
             Kind::Script => ja::CompileModule1(cx.raw_cx(), options.ptr, &mut text),
             Kind::Json => ja::CompileJsonModule1(cx.raw_cx(), options.ptr, &mut text),
+            Kind::Common | Kind::Builtin => {
+                let reason = "a CommonJS module, which jobs cannot import".into();
+                return Err(AgentError::Unreadable { path: source.path.clone(), reason });
+            }
         }
     };
     if module.is_null() {

@@ -37,10 +37,23 @@ const NESTING_MAX: usize = 1024;
 pub(crate) enum Kind {
     Script,
     Json,
+    /// A CommonJS module; spawned agents only.
+    Common,
+    /// Stands for a module of ours; spawned agents only.
+    Builtin,
+}
+
+/// What a text is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    JavaScript,
+    TypeScript,
+    Json,
+    Common,
 }
 
 /// A file as the engine compiles it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
     /// Canonical path.
     pub(crate) path: PathBuf,
@@ -166,25 +179,35 @@ fn too_long(bytes: u64) -> String {
 }
 
 /// Makes a source of a text: its kind follows from the path's extension.
-pub(crate) fn prepare(path: &Path, mut text: String) -> Result<Source, AgentError> {
+pub(crate) fn prepare(path: &Path, text: String) -> Result<Source, AgentError> {
+    let format = match path.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
+        "js" | "mjs" => Format::JavaScript,
+        "ts" | "mts" => Format::TypeScript,
+        "json" => Format::Json,
+        "cjs" => Format::Common,
+        _ => {
+            let reason = "not a module: its name ends in none of .js, .mjs, .cjs, .ts, .mts and .json";
+            return Err(unreadable(path, reason.into()));
+        }
+    };
+    prepare_as(path, text, format)
+}
+
+/// Makes a source of a text of a known format.
+pub(crate) fn prepare_as(path: &Path, mut text: String, format: Format) -> Result<Source, AgentError> {
     // A file may have grown since its size was read, and a text need not come from one.
     if text.len() as u64 > SOURCE_BYTES_MAX {
         return Err(unreadable(path, too_long(text.len() as u64)));
     }
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let (kind, typescript) = match extension {
-        "js" | "mjs" => (Kind::Script, false),
-        "ts" | "mts" => (Kind::Script, true),
-        "json" => (Kind::Json, false),
-        _ => {
-            let reason = "not a module: its name ends in none of .js, .mjs, .ts, .mts and .json";
-            return Err(unreadable(path, reason.into()));
-        }
+    let kind = match format {
+        Format::JavaScript | Format::TypeScript => Kind::Script,
+        Format::Json => Kind::Json,
+        Format::Common => Kind::Common,
     };
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
-    if typescript {
+    if format == Format::TypeScript {
         text = strip_apart(path, text)?;
     }
     let shown = path.to_string_lossy();
@@ -287,8 +310,8 @@ impl Emitter for First {
 }
 
 /// The `file:` URL of an absolute path, or a `source:` URL, with every byte outside the path characters of a URL escaped.
-fn file_url(path: &Path) -> String {
-    let mut url = String::from(if path.is_absolute() { "file://" } else { "source:" });
+pub(crate) fn file_url(path: &Path) -> String {
+    let mut url = String::from(if path.is_absolute() { "file://" } else { "source:///" });
     for &byte in path.as_os_str().as_encoded_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
             url.push(byte as char);

@@ -19,12 +19,18 @@
 //! - Nothing of the engine leaves the agent's thread. What crosses are [`Value`](value::Value)s, structured clones and ports.
 //! - Handles are `Send` and `Sync`, and may be dropped in any order and at any time.
 
+mod broadcast;
 mod clock;
 mod clone;
 mod control;
 mod convert;
+mod encoding;
 mod event_loop;
+mod exception;
+mod foreign;
 mod global;
+mod host_modules;
+mod import_map;
 mod inbox;
 mod loader;
 mod lock;
@@ -32,6 +38,7 @@ mod locks;
 mod lot;
 mod message;
 mod natives;
+mod node;
 mod pool;
 mod port;
 mod realm;
@@ -39,7 +46,9 @@ mod reply;
 mod scripts;
 mod shared;
 mod turns;
+mod url;
 mod value;
+mod wasm_module;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,8 +65,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::broadcast::Broadcasts;
+pub use self::host_modules::{LoadError, LoadedModule, ModuleFormat, ModuleLoader};
+pub use self::import_map::{ImportMap, ImportMapError};
 pub use self::lock::LockError;
 pub use self::message::Message;
+pub use self::node::{Allowed, NodeOptions, OutputHook, Stream};
 pub(crate) use self::pool::Pool;
 pub use self::port::{Port, PortLimits, PostError, Receive, ReceiveError};
 pub(crate) use self::scripts::Compiled;
@@ -68,9 +81,11 @@ pub use self::turns::{Deterministic, RunError, Turn};
 pub use self::value::ValueError;
 
 use self::control::Control;
-use self::event_loop::{Asked, CallTask, Hold, Life, What, WorkerThread, launch};
+use self::event_loop::{Asked, CallTask, Form, Hold, Life, What, WorkerThread, launch};
+use self::host_modules::HostModules;
 use self::inbox::{Inbox, Task};
 use self::loader::Library;
+use self::node::Seat;
 use self::port::End;
 use self::reply::{Reply, reply};
 use self::value::Value;
@@ -123,6 +138,10 @@ impl Code {
 
 /// A function that is told of errors.
 pub type ErrorHook = Arc<dyn Fn(&Thrown) + Send + Sync>;
+/// A function that is told that an agent starts, with the agent's name.
+pub type StartHook = Arc<dyn Fn(&str) + Send + Sync>;
+/// A function that is told how an agent ended.
+pub type ExitHook = Arc<dyn Fn(&Exit) + Send + Sync>;
 
 /// How an agent is spawned.
 #[derive(Clone)]
@@ -140,8 +159,24 @@ pub struct AgentOptions {
     pub shared_memory: bool,
     /// Limits of its ports.
     pub ports: PortLimits,
+    /// What specifiers stand for; its workers have the same.
+    pub import_map: Option<Arc<ImportMap>>,
+    /// Asked for modules that are neither files nor in memory; its workers have the same. Without one, only `data:` URLs,
+    /// files and modules in memory are imported.
+    pub loader: Option<Arc<dyn ModuleLoader>>,
+    /// Called on the agent's thread, before its main module is evaluated. Hooks are not called for the agent's workers, and
+    /// may post, spawn and terminate; they must not wait for what their own agent is to do.
+    pub on_start: Option<StartHook>,
+    /// Called on the agent's thread as the last of all, before [`AgentHandle::join`] tells; not if there was no thread.
+    pub on_exit: Option<ExitHook>,
     /// Told of errors that nothing handled, from the start; see [`AgentHandle::on_error`].
     pub on_error: Option<ErrorHook>,
+    /// Makes it an agent in Node's manner; its workers are, too. None unless told: `node:` modules can be imported all the
+    /// same, but have nothing of the system.
+    pub node: Option<NodeOptions>,
+    /// Told, on the agent's thread, of promises that were rejected without a handler, after the script's own event
+    /// `unhandledrejection`. Without one, `on_error` is.
+    pub on_unhandled_rejection: Option<ErrorHook>,
 }
 
 impl Default for AgentOptions {
@@ -153,7 +188,13 @@ impl Default for AgentOptions {
             may_block: true,
             shared_memory: true,
             ports: PortLimits::default(),
+            import_map: None,
+            loader: None,
+            on_start: None,
+            on_exit: None,
             on_error: None,
+            node: None,
+            on_unhandled_rejection: None,
         }
     }
 }
@@ -167,6 +208,8 @@ impl fmt::Debug for AgentOptions {
             .field("may_block", &self.may_block)
             .field("shared_memory", &self.shared_memory)
             .field("ports", &self.ports)
+            .field("node", &self.node)
+            .field("import_map", &self.import_map)
             .finish_non_exhaustive()
     }
 }
@@ -207,6 +250,27 @@ impl fmt::Display for Thrown {
     }
 }
 
+impl From<AgentError> for Thrown {
+    /// As the exception that a script would see, where the error is.
+    fn from(error: AgentError) -> Thrown {
+        let message = error.to_string();
+        let (name, stack) = match &error {
+            AgentError::Threw { name, message, stack } => {
+                return Thrown { name: name.clone(), message: message.clone(), stack: stack.clone() };
+            }
+            AgentError::Syntax { path, line, column, .. } => {
+                ("SyntaxError", format!("{}:{line}:{column}", path.display()))
+            }
+            AgentError::Import { importer, line, column, .. } => {
+                ("TypeError", format!("{}:{line}:{column}", importer.display()))
+            }
+            AgentError::Missing { .. } | AgentError::Unreadable { .. } => ("TypeError", String::new()),
+            _ => ("Error", String::new()),
+        };
+        Thrown { name: name.into(), message, stack }
+    }
+}
+
 impl From<Thrown> for AgentError {
     fn from(Thrown { name, message, stack }: Thrown) -> AgentError {
         AgentError::Threw { name, message, stack }
@@ -228,6 +292,12 @@ pub enum CallError {
     NoExport {
         /// The name.
         name: String,
+    },
+    /// The bytes are no structured clone that another process wrote.
+    #[error("the bytes are no structured clone: {reason}")]
+    NoClone {
+        /// What is wrong with them.
+        reason: String,
     },
     /// An argument cannot cross, or the result is not of the type asked for.
     #[error(transparent)]
@@ -263,6 +333,9 @@ pub enum Exit {
     Finished,
     /// Its script called `close()`.
     Closed,
+    /// Its script ended it with this code, as Node's do: by `process.exit`, `process.exitCode`, or an error that nothing
+    /// handled in an agent with [`NodeOptions`].
+    Exited(i32),
     /// It was terminated, or outgrew its heap; why.
     Terminated(String),
     /// Its main module failed, or it could not be started.
@@ -321,7 +394,8 @@ impl Cluster {
         turns: Option<&Arc<Turns>>,
     ) -> Result<AgentHandle, AgentError> {
         let shared = self.0.shared.clone();
-        let library = Arc::new(Library::new(&shared, code)?);
+        let host = HostModules::new(options.import_map.clone(), options.loader.clone());
+        let library = Arc::new(Library::new(&shared, code, host)?);
         let (ours, theirs) = End::pair(options.ports);
         let inbox = Arc::new(Inbox::new(turns.map(|turns| turns.sit(&options.name))));
         let control = Control::new(inbox.clone());
@@ -333,6 +407,7 @@ impl Cluster {
         let life = Life {
             shared,
             library,
+            seat: Seat::of(&options),
             options,
             hooks: hooks.clone(),
             inbox: inbox.clone(),
@@ -412,17 +487,35 @@ impl AgentHandle {
             Ok(_) => return Call::failed(ValueError::new("the arguments of a call are a list").into()),
             Err(error) => return Call::failed(error.into()),
         };
-        self.ask(What::Export { name: name.into(), arguments })
+        self.ask(What::Export { name: name.into(), arguments }, Form::Value)
     }
 
     /// Evaluates a script (JavaScript, no module) in the agent's global scope and gives its value, awaited.
     pub fn eval<R: DeserializeOwned>(&self, script: &str) -> Call<R> {
-        self.ask(What::Eval { text: script.into() })
+        self.ask(What::Eval { text: script.into() }, Form::Value)
     }
 
-    fn ask<R>(&self, what: What) -> Call<R> {
+    /// As [`AgentHandle::eval`], and gives the value as a structured clone: bytes that may leave the process. What would be
+    /// shared or transferred cannot be in it.
+    pub fn eval_to_clone(&self, script: &str) -> Call<Vec<u8>> {
+        self.ask(What::Eval { text: script.into() }, Form::Clone)
+    }
+
+    /// Reads a structured clone that may come from outside of the process ([`AgentHandle::eval_to_clone`] makes them), in the
+    /// engine's scope for such bytes, and gives its value. Bytes may be anything: what is no clone is
+    /// [`CallError::NoClone`], and the agent goes on.
+    pub fn read_clone<R>(&self, bytes: &[u8]) -> Call<R> {
+        self.ask(What::ReadClone { bytes: bytes.into() }, Form::Value)
+    }
+
+    /// As [`AgentHandle::call`], with one argument: the value that [`AgentHandle::read_clone`] would read.
+    pub fn call_with_clone<R>(&self, name: &str, bytes: &[u8]) -> Call<R> {
+        self.ask(What::ExportOfClone { name: name.into(), bytes: bytes.into() }, Form::Value)
+    }
+
+    fn ask<R>(&self, what: What, form: Form) -> Call<R> {
         let (answer, reply) = reply();
-        let asked = Asked::new(answer, &self.inbox);
+        let asked = Asked::new(answer, form, &self.inbox);
         // An agent that has ended drops it, which answers.
         drop(self.inbox.push(Task::Call(CallTask { what, asked })));
         Call { state: CallState::Asked(reply), turns: self.inbox.turns().cloned(), result: PhantomData }

@@ -274,7 +274,7 @@ fn workers_tell_their_errors_and_end_alone() {
                            worker.onerror = (event) => { event.preventDefault(); resolve([event.message, event.filename, event.lineno, event.colno]); };
                          });
                          log.push(await one('./throws.ts'), await one('./fails.ts'), await one('./syntax.ts'));
-                         try { new Worker('./nowhere.ts'); } catch (error) { log.push(error.name); }
+                         log.push(await one('./nowhere.ts'));
                          try { new Worker('./throws.ts', { type: 'classic' }); } catch (error) { log.push(error.name); }
                          postMessage(log);",
                     ),
@@ -289,8 +289,11 @@ fn workers_tell_their_errors_and_end_alone() {
     let log: Value = agent.receive().wait().unwrap().get().unwrap();
     assert_eq!(log[0], json!(["RangeError: later", "throws.ts", 2, 9]));
     assert_eq!(log[1], json!(["TypeError: at once", "fails.ts", 2, 8]));
-    assert!(log[2][0].as_str().unwrap().contains("syntax.ts:1:"), "{log}");
-    assert_eq!((&log[3], &log[4]), (&json!("NotSupportedError"), &json!("TypeError")));
+    assert!(log[2][0].as_str().unwrap().starts_with("SyntaxError: syntax.ts:1:"), "{log}");
+    assert_eq!((&log[2][1], &log[2][2]), (&json!("syntax.ts"), &json!(1)));
+    let missing = r#"TypeError: main.ts:3:43: cannot import "./nowhere.ts": the bundle has no such module"#;
+    assert_eq!(log[3], json!([missing, "main.ts", 3, 43]));
+    assert_eq!(log[4], "TypeError");
     assert_eq!(agent.join().wait(), Exit::Finished);
 }
 

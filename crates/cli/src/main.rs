@@ -4,7 +4,7 @@
 //! warnings, errors) to stderr.
 //!
 //! # Rules
-//! - Exit code 0 means done, 1 that it could not go on, 2 that it was asked wrongly.
+//! - Exit code 0 means done, 1 that it could not go on, 2 that it was asked wrongly; a script that is run has its own.
 //! - With `--json` stdout holds one line of JSON and nothing else.
 //! - Progress bars are drawn only on a terminal.
 
@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod gantt;
 mod layout;
+mod run;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print where everything in a struct lies: offsets, columns, padding.
     Layout(layout::Layout),
+    /// Run a script with workers, as Node does.
+    Run(run::Run),
     Gantt(gantt::Gantt),
     Stats(gantt::StatsOf),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Layout(layout) => layout.run(),
+        Command::Run(run) => run.run(),
         Command::Gantt(gantt) => gantt.run(),
         Command::Stats(stats) => stats.run(),
     }

@@ -8,6 +8,9 @@
 //!   gets here.
 //! - The engine takes transferables last, after all else was written, one after the other. What could fail then is checked
 //!   when it begins, by a [probe](Writing::probe) that stands before a list of several: so all are taken, or none.
+//! - A message that transfers is measured before the engine takes anything, by a [rule](Writing::rule) that is written after
+//!   the value: one that is too large leaves its sender everything.
+//! - What the engine does not know (`DOMException`, `WebAssembly.Module`) is written by hooks; a module lies beside the bytes.
 //! - A port's box is owned by one thing at a time: the object's slot, a clone's bytes, or a new object's slot.
 
 use std::cell::Cell;
@@ -29,19 +32,27 @@ use mozjs::{glue, rooted};
 use super::convert::{Converted, Pending, done};
 use super::locks;
 use super::message::{Cloned, Packet};
-use super::port::End;
+use super::port::{End, PostError, Room};
 use super::realm::{Realm, throw_clone_error};
+use super::wasm_module::WasmModule;
+use super::{exception, natives};
 
 /// The engine's only version of the format.
-const CLONE_VERSION: u32 = 8;
+pub(crate) const CLONE_VERSION: u32 = 8;
 /// Names ports in serialised data: the first number that the engine leaves to hosts.
 const PORT_TAG: u32 = 0xFFFF_8001;
 /// Names a probe, which carries nothing.
 const PROBE_TAG: u32 = 0xFFFF_8002;
+/// Names a rule, which carries nothing.
+const RULE_TAG: u32 = 0xFFFF_8003;
+/// Names a module; its data is the module's number in the message.
+const MODULE_TAG: u32 = 0xFFFF_8004;
+/// What the engine writes after a rule's object was seen: the rule, and the end of the list.
+const RULE_BYTES: u64 = 16;
 
 static SHARED: CloneDataPolicy =
     CloneDataPolicy { allowIntraClusterClonableSharedObjects_: true, allowSharedMemoryObjects_: true };
-static UNSHARED: CloneDataPolicy =
+pub(crate) static UNSHARED: CloneDataPolicy =
     CloneDataPolicy { allowIntraClusterClonableSharedObjects_: false, allowSharedMemoryObjects_: false };
 
 static CALLBACKS: JSStructuredCloneCallbacks = JSStructuredCloneCallbacks {
@@ -178,6 +189,53 @@ struct Writing {
     probe: *const *mut JSObject,
     /// Where the transfer list is rooted.
     list: *const *mut JSObject,
+    /// Where the object is rooted that is written last, and where the message goes: then its size is known.
+    rule: *const *mut JSObject,
+    room: Option<Room>,
+    /// Bytes that it transfers.
+    moved: u64,
+    /// Bytes of the message, once they were measured.
+    measured: Option<u64>,
+    modules: Vec<WasmModule>,
+}
+
+impl Writing {
+    /// Writes the rule, if there is room for what was written before it.
+    ///
+    /// # Safety
+    /// Called by the engine during the write, with its writer.
+    unsafe fn measure(&mut self, cx: &mut JSContext, realm: &Realm, writer: *mut JSStructuredCloneWriter) -> bool {
+        // SAFETY: as the caller answers.
+        unsafe {
+            self.measured = written_bytes(cx, writer).map(|bytes| bytes + RULE_BYTES + self.moved);
+            match self.room.as_ref().zip(self.measured).map(|(room, bytes)| room.check(bytes)) {
+                None | Some(Ok(()) | Err(PostError::Closed)) => ja::JS_WriteUint32PairUnchecked(writer, RULE_TAG, 0),
+                Some(Err(error)) => natives::refuse(cx, realm, &error).is_ok(),
+            }
+        }
+    }
+}
+
+/// Bytes that a writer has written.
+///
+/// The engine has no function that tells. Its writer begins with its output: the context, then the data. The context is
+/// compared; were it another, the size would be found out only after the transfer.
+///
+/// # Safety
+/// The writer is one of this context, in use.
+unsafe fn written_bytes(cx: &mut JSContext, writer: *mut JSStructuredCloneWriter) -> Option<u64> {
+    #[repr(C)]
+    struct Output {
+        context: *mut RawJSContext,
+        data: ja::JSStructuredCloneData,
+    }
+    let output = writer.cast::<Output>();
+    // SAFETY: the writer is larger than this and its first word can be read; the data is looked at only if that word is the
+    // context, as in every build of this engine. The function only reads it.
+    unsafe {
+        let known = (&raw const (*output).context).read() == cx.raw_cx();
+        known.then(|| glue::GetLengthOfJSStructuredCloneData(&raw mut (*output).data) as u64)
+    }
 }
 
 /// Serialises a value and takes what `transfer` (an array, or undefined) lists.
@@ -192,13 +250,15 @@ pub(crate) unsafe fn write(
     source: Option<&PortBox>,
 ) -> Converted<Packet> {
     let scope = StructuredCloneScope::SameProcess;
-    let source = source.map_or(0, |source| source.id);
+    let room = source.map(|source| source.end.room());
     // SAFETY: as the caller answers; tables are static, values rooted, and `writing` outlives the call.
     unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let list = if transfer.is_object() { transfer.to_object() } else { ptr::null_mut() });
         rooted!(in(raw) let mut probe = ptr::null_mut::<JSObject>());
         rooted!(in(raw) let mut probed = transfer.get());
+        rooted!(in(raw) let mut rule = ptr::null_mut::<JSObject>());
+        rooted!(in(raw) let mut written = value.get());
         let mut moved = 0;
         if !list.is_null() {
             moved = moved_bytes(raw, transfer)?;
@@ -210,14 +270,35 @@ pub(crate) unsafe fn write(
                 done(!probe.is_null())?;
                 probed.set(ObjectValue(after(raw, probe.handle().into(), list.handle().into(), length)?));
             }
+            if length > 0 && room.is_some() {
+                rule.set(ja::JS_NewObjectWithGivenProto(raw, &CLASS, realm.port_prototype()));
+                done(!rule.is_null())?;
+                rooted!(in(raw) let pair = ja::NewArrayObject1(raw, 2));
+                done(!pair.is_null())?;
+                let flags = ja::JSPROP_ENUMERATE as u32;
+                done(ja::JS_DefineElement(raw, pair.handle().into(), 0, value.handle().into(), flags))?;
+                done(ja::JS_DefineElement2(raw, pair.handle().into(), 1, rule.handle().into(), flags))?;
+                written.set(ObjectValue(pair.get()));
+            }
         }
-        let mut writing = Writing { source, channels: Vec::new(), probe: &raw const *probe, list: &raw const *list };
+        let wrapped = !rule.is_null();
+        let mut writing = Writing {
+            source: source.map_or(0, |source| source.id),
+            channels: Vec::new(),
+            probe: &raw const *probe,
+            list: &raw const *list,
+            rule: &raw const *rule,
+            room,
+            moved,
+            measured: None,
+            modules: Vec::new(),
+        };
         let buffer = JSAutoStructuredCloneBufferWrapper::new(scope, &CALLBACKS);
         let data = &raw mut (*buffer.as_raw_ptr()).data_;
         let policy = if realm.shares_memory() { &SHARED } else { &UNSHARED };
-        let written = ja::JS_WriteStructuredClone(
+        let worked = ja::JS_WriteStructuredClone(
             raw,
-            value.handle().into(),
+            written.handle().into(),
             data,
             scope,
             policy,
@@ -225,11 +306,12 @@ pub(crate) unsafe fn write(
             (&raw mut writing).cast(),
             probed.handle().into(),
         );
-        done(written)?;
+        done(worked)?;
         // The engine keeps the closure for `freeTransfer`, which does not use it; but it must not dangle.
         (*data).closure_ = ptr::null_mut();
-        let bytes = glue::GetLengthOfJSStructuredCloneData(data) as u64 + moved;
-        Ok(Packet::cloned(Cloned { buffer, channels: writing.channels }, bytes))
+        let bytes = writing.measured.unwrap_or_else(|| glue::GetLengthOfJSStructuredCloneData(data) as u64 + moved);
+        let Writing { channels, modules, .. } = writing;
+        Ok(Packet::cloned(Cloned { buffer, channels, modules, wrapped }, bytes))
     }
 }
 
@@ -321,24 +403,39 @@ pub(crate) unsafe fn moved_bytes(raw: *mut RawJSContext, transfer: &RootedGuard<
     Ok(bytes)
 }
 
-/// Reads a clone: once, if it transfers something. `ports` becomes an array of the ports that came with it.
+/// Reads a clone. `ports` becomes an array of the ports that came with it.
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm of `realm`.
 pub(crate) unsafe fn read(
     cx: &mut JSContext,
     realm: &Realm,
+    cloned: Cloned,
+    value: &mut RootedGuard<'_, JSVal>,
+    ports: &mut RootedGuard<'_, JSVal>,
+) -> Converted<()> {
+    // SAFETY: as the caller answers. The clone is owned here, so this is the only time that it is read.
+    unsafe { read_kept(cx, realm, &cloned, value, ports) }
+}
+
+/// As [`read`], of a clone that others may read, too.
+///
+/// # Safety
+/// As for [`read`]; a clone that transfers something is read once, and by nobody else.
+pub(crate) unsafe fn read_kept(
+    cx: &mut JSContext,
+    realm: &Realm,
     cloned: &Cloned,
     value: &mut RootedGuard<'_, JSVal>,
     ports: &mut RootedGuard<'_, JSVal>,
 ) -> Converted<()> {
-    // SAFETY: as the caller answers. The data was written by this process, and nobody else reads it meanwhile.
+    // SAFETY: as the caller answers. The data was written by this process.
     unsafe {
         let raw = cx.raw_cx();
         rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
         done(!list.is_null())?;
         // The callbacks root through this address, which the root keeps current.
-        let mut reading = ReadingRoot { list: &raw const *list, count: 0 };
+        let mut reading = ReadingRoot { list: &raw const *list, count: 0, modules: &raw const cloned.modules };
         let policy = if realm.shares_memory() { &SHARED } else { &UNSHARED };
         let worked = ja::JS_ReadStructuredClone(
             raw,
@@ -351,18 +448,24 @@ pub(crate) unsafe fn read(
             (&raw mut reading).cast(),
         );
         ports.set(ObjectValue(list.get()));
-        done(worked)
+        done(worked)?;
+        if cloned.wrapped {
+            rooted!(in(raw) let pair = value.to_object());
+            done(ja::JS_GetElement(raw, pair.handle().into(), 0, value.handle_mut().into()))?;
+        }
+        Ok(())
     }
 }
 
-/// What the callbacks of one read know: where the array of ports is rooted.
+/// What the callbacks of one read know: where the array of ports is rooted, and the message's modules.
 struct ReadingRoot {
     list: *const *mut JSObject,
     count: u32,
+    modules: *const Vec<WasmModule>,
 }
 
 /// Runs a callback of the engine's. No panic may enter the engine: it fails the callback instead.
-fn guarded(raw: *mut RawJSContext, body: impl FnOnce(&mut JSContext, &Realm) -> bool) -> bool {
+pub(crate) fn guarded(raw: *mut RawJSContext, body: impl FnOnce(&mut JSContext, &Realm) -> bool) -> bool {
     crate::agent::guarded(raw, |cx| {
         // SAFETY: the engine calls back on the agent's thread, while the realm lives.
         match unsafe { Realm::here() } {
@@ -377,24 +480,40 @@ unsafe extern "C" fn write_other(
     writer: *mut JSStructuredCloneWriter,
     object: ja::HandleObject,
     _: *mut bool,
-    _: *mut c_void,
+    closure: *mut c_void,
 ) -> bool {
     guarded(raw, |cx, realm| {
-        // SAFETY: the engine's handle is rooted, its writer is in this hook.
+        // SAFETY: called by the engine during `write`, whose `writing` the closure is; its handle is rooted.
         unsafe {
+            let Some(writing) = closure.cast::<Writing>().as_mut() else { return false };
+            if object.get() == *writing.rule {
+                return writing.measure(cx, realm, writer);
+            }
             if let Some(kind) = locks::kind_of(object.get()) {
                 return locks::write(raw, writer, kind, object);
             }
+            if let Some(written) = exception::write(cx, writer, object) {
+                return written;
+            }
+            if let Some(module) = WasmModule::of(object) {
+                writing.modules.push(module);
+                return ja::JS_WriteUint32PairUnchecked(writer, MODULE_TAG, writing.modules.len() as u32 - 1);
+            }
         }
-        // SAFETY: the engine's handle is rooted.
-        let what = match unsafe { (is_port(object.get()), ja::IsCallable(object.get())) } {
-            (true, _) => "a MessagePort can only be transferred: it must be in the transfer list",
-            (_, true) => "a function cannot be cloned",
-            _ => "an object of this kind cannot be cloned",
-        };
-        throw_clone_error(cx, realm, what);
+        refuse_object(cx, realm, object);
         false
     })
+}
+
+/// Throws what is wrong with an object that no clone can hold.
+pub(crate) fn refuse_object(cx: &mut JSContext, realm: &Realm, object: ja::HandleObject) {
+    // SAFETY: the engine's handle is rooted.
+    let what = match unsafe { (is_port(object.get()), ja::IsCallable(object.get())) } {
+        (true, _) => "a MessagePort can only be transferred: it must be in the transfer list",
+        (_, true) => "a function cannot be cloned",
+        _ => "an object of this kind cannot be cloned",
+    };
+    throw_clone_error(cx, realm, what);
 }
 
 unsafe extern "C" fn read_other(
@@ -403,20 +522,31 @@ unsafe extern "C" fn read_other(
     _: *const CloneDataPolicy,
     tag: u32,
     data: u32,
-    _: *mut c_void,
+    closure: *mut c_void,
 ) -> *mut JSObject {
     let mut object = ptr::null_mut();
-    guarded(raw, |_, realm| {
-        if tag == locks::TAG {
-            // SAFETY: the engine's reader is in this hook, after the tag. Nothing collects until the engine has the object.
-            object = unsafe { locks::read(raw, realm, reader, data) };
-        }
+    guarded(raw, |cx, realm| {
+        // SAFETY: called by the engine during `read`, whose `reading` the closure is, in the agent's realm. The object is
+        // handed to the engine before anything can collect.
+        object = unsafe {
+            match tag {
+                exception::TAG => exception::read(cx, realm, reader),
+                locks::TAG => locks::read(raw, realm, reader, data),
+                RULE_TAG => ja::JS_NewPlainObject(raw),
+                MODULE_TAG => {
+                    let modules = closure.cast::<ReadingRoot>().as_ref().and_then(|reading| reading.modules.as_ref());
+                    let module = modules.and_then(|modules| modules.get(data as usize));
+                    module.map_or(ptr::null_mut(), |module| module.object(cx))
+                }
+                _ => ptr::null_mut(),
+            }
+        };
         !object.is_null()
     });
     object
 }
 
-unsafe extern "C" fn report(raw: *mut RawJSContext, error: u32, _: *mut c_void, message: *const c_char) {
+pub(crate) unsafe extern "C" fn report(raw: *mut RawJSContext, error: u32, _: *mut c_void, message: *const c_char) {
     guarded(raw, |cx, realm| {
         let what = match error {
             ja::JS_SCERR_TRANSFERABLE => "an object in the transfer list cannot be transferred",

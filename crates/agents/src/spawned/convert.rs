@@ -22,6 +22,7 @@ use mozjs::rooted;
 use mozjs::rust::IdVector;
 
 use super::clone::is_port;
+use super::exception::is_exception;
 use super::locks;
 use super::realm::{Realm, throw_clone_error};
 use super::shared::{Handed, SharedBuffer};
@@ -260,6 +261,9 @@ impl Reader<'_> {
             }
             let mut class = ESClass::Other;
             done(ja::GetBuiltinClass(raw, object.handle().into(), &mut class))?;
+            if is_exception(object.get()) {
+                class = ESClass::Error;
+            }
             rooted!(in(raw) let mut value = UndefinedValue());
             match class {
                 ESClass::Array => {

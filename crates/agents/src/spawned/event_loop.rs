@@ -25,17 +25,20 @@ use mozjs::{glue, rooted};
 use super::clone::port_of;
 use super::control::Control;
 use super::convert::{Pending, done, text_to_js, to_js};
+use super::host_modules::HostModules;
 use super::inbox::{Dispatch, Inbox, Next, Task};
 use super::loader::{self, Library};
+use super::message::Packet;
 use super::natives;
+use super::node::{self, Origin, Seat};
 use super::pool::{Ended, Order, Waiting};
-use super::port::End;
+use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::scripts::DETERMINISTIC;
 use super::turns::Seated;
 use super::value::Value;
-use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown};
+use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
@@ -48,19 +51,42 @@ pub(crate) struct CallTask {
 }
 
 pub(crate) enum What {
-    Export { name: String, arguments: Vec<Value> },
-    Eval { text: String },
+    Export {
+        name: String,
+        arguments: Vec<Value>,
+    },
+    /// With one argument, that another process serialised.
+    ExportOfClone {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    /// The value that another process serialised.
+    ReadClone {
+        bytes: Vec<u8>,
+    },
+    Eval {
+        text: String,
+    },
+}
+
+/// What an answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Value,
+    /// A structured clone for another process, as bytes.
+    Clone,
 }
 
 /// An answer that is owed. Dropped without one, it says that the agent has ended.
 pub(crate) struct Asked {
     answer: Answer<Result<Value, CallError>>,
+    pub(crate) form: Form,
     _hold: Hold,
 }
 
 impl Asked {
-    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, inbox: &Arc<Inbox>) -> Asked {
-        Asked { answer, _hold: Hold::new(inbox) }
+    pub(crate) fn new(answer: Answer<Result<Value, CallError>>, form: Form, inbox: &Arc<Inbox>) -> Asked {
+        Asked { answer, form, _hold: Hold::new(inbox) }
     }
 
     pub(crate) fn answer(self, answer: Result<Value, CallError>) {
@@ -94,7 +120,18 @@ pub(crate) enum WorkerEvent {
 pub(crate) struct WorkerThread {
     pub(crate) control: Arc<Control>,
     thread: JoinHandle<()>,
-    _hold: Hold,
+    hold: Option<Hold>,
+}
+
+impl WorkerThread {
+    /// Says whether it keeps the agent that started it, whose inbox this is. What is given back is to be dropped.
+    pub(crate) fn keep(&mut self, inbox: &Arc<Inbox>, keeps: bool) -> Option<Hold> {
+        match (keeps, &self.hold) {
+            (true, None) => self.hold.replace(Hold::new(inbox)),
+            (false, Some(_)) => self.hold.take(),
+            _ => None,
+        }
+    }
 }
 
 /// What an agent is made of.
@@ -107,10 +144,19 @@ pub(crate) struct Life {
     pub(crate) control: Arc<Control>,
     /// The agent's end of the channel to whoever spawned it.
     pub(crate) port: End,
+    pub(crate) seat: Seat,
 }
 
 /// Starts an agent, on a thread that waits for one if there is. `ended` runs there, last.
 pub(crate) fn launch(life: Life, ended: impl FnOnce(Exit) + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
+    let on_exit = life.options.on_exit.clone();
+    let ended = move |exit: Exit| {
+        if let Some(hook) = on_exit {
+            // A panic was reported by the panic hook; the agent has ended all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&exit)));
+        }
+        ended(exit);
+    };
     let shared = life.shared.clone();
     let seated = Seated(life.inbox.seat().cloned());
     let ended = move |exit| {
@@ -140,11 +186,12 @@ pub(crate) fn spare(
     // Nothing of this is used, but for the options: an order replaces it.
     let life = Life {
         shared: shared.clone(),
-        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""))?),
+        library: Arc::new(Library::new(shared, Code::source("nothing.mjs", ""), HostModules::default())?),
         hooks: Arc::new(AgentHooks::new(|_| {})),
         control: Control::new(inbox.clone()),
         inbox,
         port: End::pair(options.ports).0,
+        seat: Seat::default(),
         options,
     };
     thread("", life.options.stack_bytes, move || {
@@ -187,16 +234,15 @@ fn rename(name: &str) {
 
 /// Lives an agent's life. A spare first waits for it, and says whom to tell of its end.
 fn live(life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
-    let Life { shared, library, options, hooks, inbox, control, port } = life;
-    let host = match Host::of_this_thread(&shared.parent) {
+    let host = match Host::of_this_thread(&life.shared.parent) {
         Ok(host) => host,
         Err(error) => {
-            drop(inbox.close());
+            drop(life.inbox.close());
             return Exit::Failed(error);
         }
     };
-    control.attach(host.remote());
-    let mut realm = Realm::new(inbox, control, shared, library, options, hooks, port);
+    life.control.attach(host.remote());
+    let mut realm = Realm::new(life);
     let mut entered = Realm::enter(&realm);
     // SAFETY: no other context wrapper of this thread is in use; the context is alive until the host is dropped, below.
     // Callbacks are static functions that never unwind and find their state by the realm that is entered, or by the inbox,
@@ -314,7 +360,7 @@ unsafe fn bind(raw: *mut RawJSContext, realm: &Realm) {
 /// # Safety
 /// `cx` is this thread's context, in the realm.
 unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
-    let terminated = || Exit::Terminated(realm.why());
+    let terminated = || realm.ended();
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         if realm.is_stopped() {
@@ -325,9 +371,22 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
         {
             return realm.failure(cx, failed).map_or_else(terminated, |thrown| Exit::Failed(thrown.into()));
         }
+        if let Some(hook) = &realm.options.on_start
+            && catch_unwind(AssertUnwindSafe(|| hook(&realm.options.name))).is_err()
+        {
+            return Exit::Failed(AgentError::Engine("its hook on_start panicked".into()));
+        }
+        let booted = if realm.options.node.is_some() { node::boot(cx, realm) } else { Ok(()) };
+        if let Err(error) = booted {
+            return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
+        }
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         if let Err(error) = loader::begin(cx, realm, &mut promise) {
             return if realm.is_stopped() { terminated() } else { Exit::Failed(error) };
+        }
+        if realm.is_stopped() {
+            // The engine takes a stop in a module's own code for a rejection.
+            return terminated();
         }
         rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });
         if !evaluated.is_null() && ja::GetPromiseState(evaluated.handle().into()) == ja::PromiseState::Fulfilled {
@@ -335,21 +394,25 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm) -> Exit {
         } else if !realm.run_tool(cx, Tool::Started, &[promise.get()]) {
             return terminated();
         }
-        if !checkpoint(cx, realm) {
+        if !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
         while realm.phase.get() != Phase::Closing {
             match realm.inbox.next() {
                 Next::Task(task) => {
-                    if !run(cx, realm, task) || !checkpoint(cx, realm) || realm.heap_full.get() {
+                    let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
+                    if !ran || !checkpoint(cx, realm) || realm.heap_full.get() {
                         return terminated();
                     }
                 }
                 Next::Stop => return terminated(),
                 Next::Idle if realm.phase.get() == Phase::Starting => {
-                    return Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() });
+                    return match node::idle(cx, realm) {
+                        Exit::Finished => Exit::Failed(AgentError::Unsettled { path: realm.library.main.path.clone() }),
+                        ended => ended,
+                    };
                 }
-                Next::Idle => return Exit::Finished,
+                Next::Idle => return node::idle(cx, realm),
             }
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
@@ -373,7 +436,15 @@ unsafe fn checkpoint(cx: &mut JSContext, realm: &Realm) -> bool {
                 let mut unhandled = realm.unhandled.borrow_mut();
                 if unhandled.is_empty() { None } else { Some(unhandled.remove(0)) }
             };
-            let Some(unhandled) = unhandled else { break };
+            let Some(unhandled) = unhandled else {
+                if !node::has_ticks(realm) {
+                    break;
+                }
+                if !node::run_ticks(cx, realm) {
+                    return false;
+                }
+                continue;
+            };
             promise.set(unhandled.get());
             drop(unhandled);
             rooted!(in(raw) let mut reason = UndefinedValue());
@@ -416,6 +487,8 @@ unsafe fn run(cx: &mut JSContext, realm: &Realm, task: Task) -> bool {
             // SAFETY: as the caller answers.
             unsafe { answer(cx, realm, call) }
         }
+        // SAFETY: as the caller answers.
+        Task::Broadcast(delivery) => unsafe { broadcast::deliver(cx, realm, delivery) },
         // SAFETY: as the caller answers.
         Task::Worker(id, event) => unsafe { worker_said(cx, realm, id, event) },
     }
@@ -503,19 +576,40 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
         rooted!(in(raw) let mut result = UndefinedValue());
         let failed = match what {
             What::Export { name, arguments } => {
-                rooted!(in(raw) let mut text = UndefinedValue());
                 rooted!(in(raw) let mut list = UndefinedValue());
-                let called =
-                    text_to_js(raw, &name, &mut text).and_then(|()| arguments_to_js(raw, &arguments, &mut list));
-                let called = called.and_then(|()| {
-                    let namespace = ObjectValue(realm.namespace.get());
-                    realm.use_tool(cx, Tool::Call, &[namespace, text.get(), list.get(), id], &mut result)
-                });
-                if called.is_ok() && result.is_boolean() && !result.to_boolean() {
-                    answer_with(Err(CallError::NoExport { name }));
-                }
-                called.err().map(|failed| realm.failure(cx, failed).map(AgentError::from))
+                let made = arguments_to_js(raw, &arguments, &mut list)
+                    .map_err(|failed| realm.failure(cx, failed).map(AgentError::from));
+                made.and_then(|()| call_export(cx, realm, number, &name, &list)).err()
             }
+            What::ExportOfClone { name, bytes } => {
+                rooted!(in(raw) let mut list = UndefinedValue());
+                match read_clone(cx, realm, &bytes, &mut result) {
+                    Ok(()) => {
+                        let contents = ja::HandleValueArray { length_: 1, elements_: &*result };
+                        rooted!(in(raw) let array = ja::NewArrayObject(raw, &contents));
+                        if !array.is_null() {
+                            list.set(ObjectValue(array.get()));
+                        }
+                        call_export(cx, realm, number, &name, &list).err()
+                    }
+                    Err(Some(wrong)) => {
+                        answer_with(Err(wrong));
+                        None
+                    }
+                    Err(None) => Some(None),
+                }
+            }
+            What::ReadClone { bytes } => match read_clone(cx, realm, &bytes, &mut result) {
+                Ok(()) => {
+                    let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
+                    if settled { None } else { Some(None) }
+                }
+                Err(Some(wrong)) => {
+                    answer_with(Err(wrong));
+                    None
+                }
+                Err(None) => Some(None),
+            },
             What::Eval { text } => match realm.evaluate(cx, &text, c"eval", &mut result) {
                 Ok(()) => {
                     let settled = realm.run_tool(cx, Tool::Settle, &[result.get(), id]);
@@ -534,6 +628,55 @@ unsafe fn answer(cx: &mut JSContext, realm: &Realm, call: CallTask) -> bool {
             Some(None) => false,
         }
     }
+}
+
+/// Calls an export for Rust; its promise settles the call of that number. The error is what was thrown, or nothing if the agent
+/// was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn call_export(
+    cx: &mut JSContext,
+    realm: &Realm,
+    number: u32,
+    name: &str,
+    arguments: &RootedGuard<'_, JSVal>,
+) -> Result<(), Option<AgentError>> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        rooted!(in(raw) let mut text = UndefinedValue());
+        rooted!(in(raw) let mut result = UndefinedValue());
+        let called = text_to_js(raw, name, &mut text).and_then(|()| {
+            let (namespace, number) = (ObjectValue(realm.namespace.get()), DoubleValue(number.into()));
+            realm.use_tool(cx, Tool::Call, &[namespace, text.get(), arguments.get(), number], &mut result)
+        });
+        called.map_err(|failed| realm.failure(cx, failed).map(AgentError::from))?;
+        if result.is_boolean() && !result.to_boolean() {
+            let asked = realm.asked.borrow_mut().remove(&number);
+            if let Some(asked) = asked {
+                asked.answer(Err(CallError::NoExport { name: name.into() }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads what another process serialised. The error says what is wrong with it, or nothing if the agent was terminated.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn read_clone(
+    cx: &mut JSContext,
+    realm: &Realm,
+    bytes: &[u8],
+    value: &mut RootedGuard<'_, JSVal>,
+) -> Result<(), Option<CallError>> {
+    let max = realm.options.ports.message_bytes;
+    foreign::check(bytes, max).map_err(|reason| Some(CallError::NoClone { reason }))?;
+    // SAFETY: as the caller answers.
+    let read = unsafe { foreign::read(cx, realm, bytes, value) };
+    read.map_err(|failed| realm.failure(cx, failed).map(|thrown| CallError::NoClone { reason: thrown.message }))
 }
 
 /// # Safety
@@ -558,27 +701,67 @@ unsafe fn arguments_to_js(
     Ok(())
 }
 
+/// What a worker starts with.
+pub(crate) struct Start {
+    /// Its code; what is wrong with it is told as the worker's own error, in a later task.
+    pub(crate) library: Result<Library, AgentError>,
+    pub(crate) options: AgentOptions,
+    /// Its number is given when it starts.
+    pub(crate) seat: Seat,
+    /// A message that is there before it runs.
+    pub(crate) first: Option<Packet>,
+}
+
+/// Starts a worker of this agent as the web's `Worker` does; its number, and our end of the channel to it.
+pub(crate) fn spawn_worker(
+    realm: &Realm,
+    specifier: &str,
+    name: String,
+    caller: &str,
+    place: (u32, u32),
+) -> Result<(u64, End), AgentError> {
+    let importer = loader::importer_called(realm, caller);
+    let library = realm.library.entered_at(&realm.shared, &importer, specifier, place);
+    let options = AgentOptions { name, ..realm.options.clone() };
+    let seat = Seat { origin: Origin::WebWorker, ..realm.node.seat.clone() };
+    start_worker(realm, Start { library, options, seat, first: None })
+}
+
 /// Starts a worker of this agent; its number, and our end of the channel to it.
-pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Result<(u64, End), AgentError> {
+pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), AgentError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let library = realm.library.entered_at(&realm.shared, specifier);
-    let library = Arc::new(library.map_err(|reason| AgentError::Import {
-        importer: realm.library.main.path.clone(),
-        line: 1,
-        column: 1,
-        specifier: specifier.chars().take(256).collect(),
-        reason,
-    })?);
+    let Start { library, options, seat, first } = start;
+    let library = match library {
+        Ok(library) => Arc::new(library),
+        Err(error) => {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let (ours, _) = End::pair(realm.options.ports);
+            drop(realm.inbox.push(Task::Worker(id, WorkerEvent::Exit(Exit::Failed(error)))));
+            return Ok((id, ours));
+        }
+    };
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
-    let seat = realm.inbox.turns().map(|turns| turns.sit(&name));
-    let inbox = Arc::new(Inbox::new(seat));
-    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
     });
-    let options = AgentOptions { name, on_error: None, may_block: true, ..realm.options.clone() };
+    if let Some(first) = first
+        && let Err(Refused::Error(error)) = ours.post(first)
+    {
+        return Err(AgentError::Engine(error.to_string()));
+    }
+    // A worker tells its parent, not the host.
+    let options = AgentOptions {
+        may_block: true,
+        on_start: None,
+        on_exit: None,
+        on_error: None,
+        on_unhandled_rejection: None,
+        ..options
+    };
+    let inbox = Arc::new(Inbox::new(realm.inbox.turns().map(|turns| turns.sit(&options.name))));
+    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let life = Life {
         shared: realm.shared.clone(),
@@ -588,10 +771,11 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
         inbox,
         control: control.clone(),
         port: theirs,
+        seat: Seat { thread: id, ..seat },
     };
     let thread = launch(life, move |exit| drop(parent.push(Task::Worker(id, WorkerEvent::Exit(exit)))))?;
     realm.control.adopt(&control);
-    let worker = WorkerThread { control, thread, _hold: Hold::new(&realm.inbox) };
+    let worker = WorkerThread { control, thread, hold: Some(Hold::new(&realm.inbox)) };
     realm.workers.borrow_mut().insert(id, worker);
     Ok((id, ours))
 }
@@ -602,16 +786,15 @@ pub(crate) fn spawn_worker(realm: &Realm, specifier: &str, name: String) -> Resu
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
     let mut thrown = None;
-    let mut over = false;
+    let mut over = None;
     match event {
         WorkerEvent::Error(error) => thrown = Some(error),
         WorkerEvent::Exit(exit) => {
-            over = true;
+            // The code is what Node calls it, the message why it was stopped.
+            let why = if let Exit::Terminated(why) = &exit { why } else { "" };
+            over = Some(Thrown { name: node::exit_code(&exit).to_string(), message: why.into(), stack: String::new() });
             if let Exit::Failed(error) = exit {
-                thrown = Some(match error {
-                    AgentError::Threw { name, message, stack } => Thrown { name, message, stack },
-                    other => Thrown::new("Error", &other.to_string(), ""),
-                });
+                thrown = Some(error.into());
             }
             let worker = realm.workers.borrow_mut().remove(&id);
             if let Some(worker) = worker {
@@ -623,8 +806,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
     // SAFETY: as the caller answers; values are rooted.
     unsafe {
         let raw = cx.raw_cx();
-        let mut tell = |kind: &str, thrown: Option<Thrown>| {
-            let thrown = thrown.unwrap_or_else(|| Thrown::new("", "", ""));
+        let mut tell = |kind: &str, thrown: Thrown| {
             let texts = [kind, &thrown.name, &thrown.message, &thrown.stack];
             let mut rooter = CustomAutoRooter::new(vec![DoubleValue(id as f64)]);
             let mut arguments = rooter.root(raw);
@@ -639,11 +821,11 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             realm.run_tool(cx, Tool::Worker, &arguments)
         };
         if let Some(thrown) = thrown
-            && !tell("error", Some(thrown))
+            && !tell("error", thrown)
         {
             return false;
         }
-        !over || tell("exit", None)
+        over.is_none_or(|code| tell("exit", code))
     }
 }
 
@@ -673,7 +855,7 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
         ja::ShutdownAsyncTasks(raw);
         crate::agent::discard_tasks(cx);
     }
-    drop((realm.asked.take(), realm.early.take()));
+    drop((realm.asked.take(), realm.early.take(), realm.broadcasts.take()));
     // Listening ports hold inboxes, and the realm holds this one.
     let ports: Vec<_> = realm.ports.borrow().values().map(|port| port.get()).collect();
     for port in ports {

@@ -12,12 +12,13 @@
 //!   nothing any more: a task that came too late is dropped by who pushed it, after the lock is released.
 //! - The lock is a leaf: nothing is called while it is held.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use super::broadcast::Delivery;
 use super::clock::Clock;
 use super::event_loop::{CallTask, WorkerEvent};
 use super::turns::{Seat, Status, Turns, Wish};
@@ -34,6 +35,8 @@ pub(crate) enum Task {
     Call(CallTask),
     /// Something of ours that waited for a task was woken.
     Woken(u32),
+    /// A `BroadcastChannel` has a message.
+    Broadcast(Delivery),
     /// A worker that this agent started has something to say.
     Worker(u64, WorkerEvent),
 }
@@ -69,6 +72,8 @@ struct State {
     /// In order of arrival, which is the order of their times.
     ready: VecDeque<(Due, Task)>,
     timed: BTreeMap<Due, Task>,
+    /// Those of `timed` that do not keep the agent.
+    loose: BTreeSet<Due>,
     /// Tasks ever pushed.
     sequence: u64,
     holds: usize,
@@ -86,6 +91,7 @@ impl Task {
             Task::Engine(_) => "engine",
             Task::Call(_) => "call",
             Task::Woken(_) => "woken",
+            Task::Broadcast(_) => "broadcast",
             Task::Worker(..) => "worker",
         }
     }
@@ -105,8 +111,9 @@ impl State {
             Some(ready) => timed < ready,
             None => timed.0 <= now_ns,
         });
-        if timed_is_due {
-            return self.timed.pop_first().map(|(_, task)| task);
+        if timed_is_due && let Some((due, task)) = self.timed.pop_first() {
+            self.loose.remove(&due);
+            return Some(task);
         }
         self.ready.pop_front().map(|(_, task)| task)
     }
@@ -118,7 +125,7 @@ impl State {
 
     /// Whether there is no task, and none can come.
     fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.timed.is_empty() && self.holds == 0
+        self.ready.is_empty() && self.timed.len() == self.loose.len() && self.holds == 0
     }
 
     /// Whether the engine has yet to come back with something.
@@ -176,8 +183,21 @@ impl Inbox {
 
     /// Takes a task back that is not runnable yet.
     pub(crate) fn cancel(&self, due: Due) {
-        let task = self.lock().timed.remove(&due);
+        let mut state = self.lock();
+        state.loose.remove(&due);
+        let task = state.timed.remove(&due);
+        drop(state);
         drop(task);
+    }
+
+    /// Says whether a task that is not runnable yet keeps the agent from being idle, as it does unless told.
+    pub(crate) fn keep(&self, due: Due, keeps: bool) {
+        let mut state = self.lock();
+        if keeps {
+            state.loose.remove(&due);
+        } else if state.timed.contains_key(&due) {
+            state.loose.insert(due);
+        }
     }
 
     /// Keeps the agent from being idle until [`release`](Inbox::release).

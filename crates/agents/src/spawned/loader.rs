@@ -1,4 +1,6 @@
-//! Modules of a spawned agent: files, a bundle in memory, and `data:` URLs.
+//! Modules of a spawned agent: files, a bundle in memory, `data:` URLs, and what the host provides.
+//!
+//! A specifier is looked up in the import map, then the host's loader is asked, then it names a file, or a module in memory.
 //!
 //! Files are read and stripped once per cluster ([`Sources`](crate::source::Sources)); a bundle's modules are prepared when
 //! the agent is spawned. A module's private value is its index in the agent's list: that is how hooks know who imports.
@@ -12,7 +14,7 @@
 //! - What went wrong is kept beside the JavaScript exception, typed.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::{Component, Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -25,15 +27,19 @@ use mozjs::jsapi::{Heap, JSObject, JSScript, ModuleType, PromiseState, Value};
 use mozjs::jsval::{Int32Value, JSVal, StringValue, UndefinedValue};
 use mozjs::rust::{CompileOptionsWrapper, error_info_from_exception_stack, transform_str_to_source_text};
 use mozjs::{glue, rooted};
+use url::Url;
 
 use super::Code;
-use super::convert::Pending;
-use super::realm::Realm;
+use super::convert::{Pending, text_to_js};
+use super::host_modules::HostModules;
+use super::natives::{Native, native};
+use super::node;
+use super::realm::{Realm, Tool, throw_exception};
 use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
 use crate::modules::{Deeper, load_graph};
-use crate::source::{self, Kind, Source};
+use crate::source::{self, Format, Kind, Source};
 
 /// How many imports may load one inside the other: loading recurses on the native stack.
 const IMPORT_DEPTH_MAX: u32 = 256;
@@ -53,21 +59,28 @@ pub(crate) struct Library {
     modules: HashMap<PathBuf, Arc<Source>>,
     /// Whether what is not among them may be a file.
     files: bool,
+    host: Arc<HostModules>,
 }
 
 impl Library {
     /// Reads and prepares a code's main module, and all modules of a bundle.
-    pub(crate) fn new(shared: &Shared, code: Code) -> Result<Library, AgentError> {
-        let one = |main: Arc<Source>, files| {
-            let modules = HashMap::from([(main.path.clone(), main.clone())]);
-            Library { main, modules, files }
-        };
+    pub(crate) fn new(shared: &Shared, code: Code, host: HostModules) -> Result<Library, AgentError> {
+        let host = Arc::new(host);
         match code {
             Code::File(path) => {
                 let main = shared.sources.load(&source::locate(&path)?)?;
-                Ok(Library { main, modules: HashMap::new(), files: true })
+                Ok(Library { main, modules: HashMap::new(), files: true, host })
             }
-            Code::Source { name, text } => Ok(one(shared.sources.prepare(&normal(Path::new(&name)), text)?, true)),
+            Code::Source { name, text } => {
+                let mut main = shared.sources.prepare(&normal(Path::new(&name)), text)?;
+                // It imports as a file of the working directory would.
+                let place = std::env::current_dir().ok().filter(|_| main.path.is_relative());
+                if let Some(url) = place.and_then(|place| Url::from_file_path(place.join(&main.path)).ok()) {
+                    main = Arc::new(Source { url: url.into(), ..Source::clone(&main) });
+                }
+                let modules = HashMap::from([(main.path.clone(), main.clone())]);
+                Ok(Library { main, modules, files: true, host })
+            }
             Code::Bundle { main, modules } => {
                 let mut prepared = HashMap::new();
                 for (name, text) in modules {
@@ -76,15 +89,39 @@ impl Library {
                 }
                 let main = normal(Path::new(&main));
                 let main = prepared.get(&main).cloned().ok_or(AgentError::Missing { path: main })?;
-                Ok(Library { main, modules: prepared, files: false })
+                Ok(Library { main, modules: prepared, files: false, host })
             }
         }
     }
 
-    /// A library with the same modules and another main one, named as an import of the main module would name it.
-    pub(crate) fn entered_at(&self, shared: &Shared, specifier: &str) -> Result<Library, String> {
-        let main = self.resolve(shared, &self.main, specifier)?.map_err(|error| error.to_string())?;
-        Ok(Library { main, modules: self.modules.clone(), files: self.files })
+    /// A library with the same modules and another main one: what a worker's URL names in a module.
+    pub(crate) fn entered_at(
+        &self,
+        shared: &Shared,
+        importer: &Source,
+        url: &str,
+        (line, column): (u32, u32),
+    ) -> Result<Library, AgentError> {
+        // A name alone is a relative URL here, other than in an import; but a host may have given it a meaning.
+        let is_name = !url.starts_with(['.', '/']) && Url::parse(url).is_err();
+        let beside = is_name.then(|| self.resolve(shared, importer, &format!("./{url}")).ok()).flatten();
+        let found = beside.map_or_else(|| self.resolve(shared, importer, url), Ok);
+        let main = found.map_err(|reason| AgentError::Import {
+            importer: importer.path.clone(),
+            line,
+            column,
+            specifier: url.chars().take(256).collect(),
+            reason,
+        })??;
+        Ok(Library { main, modules: self.modules.clone(), files: self.files, host: self.host.clone() })
+    }
+
+    /// A library with the same modules and a main one that is a text: an ES module, or a CommonJS script.
+    pub(crate) fn with_text(&self, text: &str, is_module: bool) -> Result<Library, AgentError> {
+        let directory = self.main.path.parent().unwrap_or(Path::new(""));
+        let name = directory.join(if is_module { "[worker eval].mjs" } else { "[worker eval].cjs" });
+        let main = source::prepare(&name, text.to_owned())?;
+        Ok(Library { main: Arc::new(main), modules: self.modules.clone(), files: self.files, host: self.host.clone() })
     }
 
     /// What `specifier` names in `importer`. The outer error says why it names nothing, the inner one what is wrong with
@@ -95,12 +132,22 @@ impl Library {
         importer: &Source,
         specifier: &str,
     ) -> Result<Result<Arc<Source>, AgentError>, String> {
+        let mapped = self.host.mapped(specifier, &importer.url)?;
+        let specifier = mapped.as_deref().unwrap_or(specifier);
+        if let Some(url) = self.host.resolve(specifier, &importer.url)? {
+            return Ok(self.host.load(&url));
+        }
         if let Some(rest) = specifier.strip_prefix("data:") {
             return data(specifier, rest).map(Ok);
+        }
+        if let Some(known) = self.modules.values().find(|module| module.url == specifier) {
+            return Ok(Ok(known.clone()));
         }
         let path = match specifier.strip_prefix("file://") {
             Some(path) => PathBuf::from(unescape(path)?),
             None => {
+                let in_memory = specifier.strip_prefix("source:///").map(unescape).transpose()?;
+                let specifier = in_memory.as_deref().unwrap_or(specifier);
                 let relative = specifier.starts_with("./") || specifier.starts_with("../");
                 let directory = importer.path.parent().unwrap_or(Path::new(""));
                 let wanted = normal(&if relative { directory.join(specifier) } else { PathBuf::from(specifier) });
@@ -117,6 +164,26 @@ impl Library {
             return Err("a bundle imports no files".into());
         }
         Ok(source::locate(&path).and_then(|path| shared.sources.load(&path)))
+    }
+
+    /// The URL that `specifier` stands for in `importer`, whether there is such a module or not: `import.meta.resolve`.
+    fn url(&self, importer: &Source, specifier: &str) -> Result<String, String> {
+        let mapped = self.host.mapped(specifier, &importer.url)?;
+        let specifier = mapped.as_deref().unwrap_or(specifier);
+        if let Some(url) = self.host.resolve(specifier, &importer.url)? {
+            return Ok(url);
+        }
+        if let Ok(url) = Url::parse(specifier) {
+            return Ok(url.into());
+        }
+        if specifier.starts_with("./") || specifier.starts_with("../") || specifier.starts_with('/') {
+            let joined = Url::parse(&importer.url).and_then(|base| base.join(specifier));
+            return joined.map(String::from).map_err(|error| format!("it cannot be joined: {error}"));
+        }
+        match self.bundled(Path::new(specifier)) {
+            Some(known) => Ok(known.url.clone()),
+            None => Err("a bare name that nothing maps".into()),
+        }
     }
 
     fn bundled(&self, wanted: &Path) -> Option<Arc<Source>> {
@@ -150,9 +217,10 @@ fn data(url: &str, rest: &str) -> Result<Arc<Source>, String> {
         Some(kind) => (kind, true),
         None => (kind, false),
     };
-    let extension = match kind.split(';').next().unwrap_or_default() {
-        "text/javascript" | "application/javascript" => "mjs",
-        "application/json" => "json",
+    let format = match kind.split(';').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "text/javascript" | "application/javascript" => Format::JavaScript,
+        "text/typescript" | "application/typescript" => Format::TypeScript,
+        json if json == "application/json" || json == "text/json" || json.ends_with("+json") => Format::Json,
         other => return Err(format!("a data: URL of type {other:?} is no module")),
     };
     let text = match base64 {
@@ -160,9 +228,8 @@ fn data(url: &str, rest: &str) -> Result<Arc<Source>, String> {
             .map_err(|_| "its bytes are not UTF-8")?,
         false => unescape(body)?,
     };
-    // The URL is what names the module; its extension says how to read it.
-    let path = PathBuf::from(format!("{url}#.{extension}"));
-    source::prepare(&path, text).map(Arc::new).map_err(|error| error.to_string())
+    let source = source::prepare_as(Path::new(url), text, format).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Source { url: url.to_owned(), ..source }))
 }
 
 fn unescape(text: &str) -> Result<String, String> {
@@ -261,20 +328,23 @@ fn find_or_compile(cx: &mut JSContext, realm: &Realm, source: &Arc<Source>) -> R
     if let Some(known) = realm.modules.borrow().iter().find(|module| module.source.path == source.path) {
         return Ok(known.object.get());
     }
-    let options = CompileOptionsWrapper::new(cx, source.name.clone(), 1);
-    let mut text = transform_str_to_source_text(&source.text);
+    let stands_for = source.kind == Kind::Common;
+    let name = if stands_for { c"peristyle:common".to_owned() } else { source.name.clone() };
+    let options = CompileOptionsWrapper::new(cx, name, 1);
+    let mut text = transform_str_to_source_text(if stands_for { node::COMMON } else { &source.text });
     // SAFETY: the context is in the agent's realm; options and text live until the call returns, which copies the text.
     let module = unsafe {
         match source.kind {
             Kind::Script => ja::CompileModule1(cx.raw_cx(), options.ptr, &mut text),
             Kind::Json => ja::CompileJsonModule1(cx.raw_cx(), options.ptr, &mut text),
+            Kind::Common | Kind::Builtin => ja::CompileModule1(cx.raw_cx(), options.ptr, &mut text),
         }
     };
     if module.is_null() {
         return Err(syntax_error(cx, realm, &source.path));
     }
     let mut modules = realm.modules.borrow_mut();
-    if source.kind == Kind::Script {
+    if source.kind != Kind::Json {
         // SAFETY: a source text module just made; nothing collects before it is in the list.
         unsafe { ja::SetModulePrivate(module, &Int32Value(modules.len() as i32)) };
     }
@@ -337,7 +407,8 @@ pub(crate) unsafe extern "C" fn load_hook(
                 }
                 Err(AgentError::Terminated(_)) => false,
                 Err(error) => {
-                    throw(cx, &error.to_string());
+                    let name = if matches!(error, AgentError::Syntax { .. }) { "SyntaxError" } else { "TypeError" };
+                    throw_exception(cx, realm, name, &error.to_string());
                     // Whoever imports dynamically is told by its promise.
                     if !dynamic {
                         realm.failure.borrow_mut().get_or_insert(error);
@@ -380,9 +451,18 @@ unsafe fn import(
         specifier: specifier.chars().take(256).collect(),
         reason,
     };
-    let source = realm.library.resolve(&realm.shared, &importer, &specifier).map_err(refuse)??;
+    let in_bundle = || realm.library.bundled(&normal(Path::new(&specifier))).is_some();
+    let source = match node::builtin(&specifier).filter(|_| specifier.starts_with("node:") || !in_bundle()) {
+        Some(name) => match known(realm, &format!("node:{name}")) {
+            Some(source) => source,
+            None => {
+                node::module(cx, realm, name).and_then(|source| source.ok_or_else(|| refuse(node::unknown(name))))?
+            }
+        },
+        None => realm.library.resolve(&realm.shared, &importer, &specifier).map_err(refuse)??,
+    };
     match (kind, source.kind) {
-        (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script) => {}
+        (ModuleType::JSON, Kind::Json) | (ModuleType::JavaScript, Kind::Script | Kind::Common | Kind::Builtin) => {}
         (ModuleType::JavaScript, _) => return Err(refuse("JSON is imported with { type: \"json\" }".into())),
         (ModuleType::JSON, _) => return Err(refuse("the file is not JSON".into())),
         _ => return Err(refuse("only JavaScript, TypeScript and JSON are imported".into())),
@@ -391,6 +471,66 @@ unsafe fn import(
         return Err(refuse(format!("imports nest more than {IMPORT_DEPTH_MAX} deep")));
     }
     find_or_compile(cx, realm, &source)
+}
+
+/// What a module of this name was made of, if the realm has it.
+fn known(realm: &Realm, path: &str) -> Option<Arc<Source>> {
+    let modules = realm.modules.borrow();
+    modules.iter().find(|module| module.source.path == Path::new(path)).map(|module| module.source.clone())
+}
+
+/// The place of a module in the realm's list.
+pub(crate) fn index_of(realm: &Realm, path: &Path) -> Option<i32> {
+    let at = realm.modules.borrow().iter().position(|module| module.source.path == path)?;
+    i32::try_from(at).ok()
+}
+
+/// What a specifier names, in a file or in none.
+pub(crate) fn named(realm: &Realm, importer: &Path, specifier: &str) -> Result<Arc<Source>, String> {
+    let main = &realm.library.main;
+    let from = Source {
+        path: if importer.as_os_str().is_empty() { main.path.clone() } else { importer.to_owned() },
+        name: main.name.clone(),
+        url: source::file_url(if importer.as_os_str().is_empty() { &main.path } else { importer }),
+        text: String::new(),
+        kind: Kind::Common,
+    };
+    // The main module may be a text that lies nowhere.
+    if Path::new(specifier) == main.path {
+        return Ok(main.clone());
+    }
+    realm.library.resolve(&realm.shared, &from, specifier)?.map_err(|error| error.to_string())
+}
+
+/// The module that stacks call `name`; the main one if there is none.
+pub(crate) fn importer_called(realm: &Realm, name: &str) -> Arc<Source> {
+    let modules = realm.modules.borrow();
+    let found = modules.iter().find(|module| module.source.name.to_bytes() == name.as_bytes());
+    found.map_or_else(|| realm.library.main.clone(), |module| module.source.clone())
+}
+
+pub(crate) const NATIVES: [(&CStr, Native, u32); 1] = [(c"resolve", resolve, 2)];
+
+/// `resolve(module, specifier)`: `import.meta.resolve` of the module with that number; a `TypeError` if it stands for nothing.
+unsafe extern "C" fn resolve(raw: *mut RawJSContext, argc: u32, vp: *mut Value) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        let specifier = call.text(cx, 1);
+        let importer = importer_of(call.realm, call.get(0)).unwrap_or_else(|| call.realm.library.main.clone());
+        match call.realm.library.url(&importer, &specifier) {
+            Ok(url) => {
+                rooted!(in(raw) let mut text = UndefinedValue());
+                // SAFETY: the context is in the agent's realm.
+                unsafe { text_to_js(raw, &url, &mut text)? };
+                call.give(text.get());
+                Ok(())
+            }
+            Err(reason) => {
+                let specifier: String = specifier.chars().take(256).collect();
+                throw_exception(cx, call.realm, "TypeError", &format!("cannot resolve {specifier:?}: {reason}"));
+                Err(Pending)
+            }
+        }
+    })
 }
 
 fn importer_of(realm: &Realm, private: JSVal) -> Option<Arc<Source>> {
@@ -412,10 +552,31 @@ pub(crate) unsafe extern "C" fn meta_hook(
         unsafe {
             rooted!(in(raw) let mut private = UndefinedValue());
             glue::JS_GetModulePrivate(module.get(), private.handle_mut().into());
-            let Some(source) = Realm::here().and_then(|realm| importer_of(realm, private.get())) else {
+            let found = Realm::here().and_then(|realm| Some((realm, importer_of(realm, private.get())?)));
+            let Some((realm, source)) = found else {
                 throw(cx, "import.meta outside a module");
                 return false;
             };
+            rooted!(in(raw) let mut value = UndefinedValue());
+            match node::meta(cx, realm, &source, &mut value) {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    let flags = ja::JSPROP_ENUMERATE as u32;
+                    return ja::JS_DefineProperty(raw, meta, name.as_ptr(), value.handle().into(), flags);
+                }
+                Err(error) => {
+                    realm.throw(cx, error);
+                    return false;
+                }
+            }
+            rooted!(in(raw) let mut resolver = UndefinedValue());
+            if realm.use_tool(cx, Tool::Resolver, &[private.get()], &mut resolver).is_err() {
+                return false;
+            }
+            let flags = ja::JSPROP_ENUMERATE as u32;
+            if !ja::JS_DefineProperty(raw, meta, c"resolve".as_ptr(), resolver.handle().into(), flags) {
+                return false;
+            }
             let url = CString::new(source.url.as_str()).unwrap_or_default();
             let url = ja::JS_NewStringCopyZ(raw, url.as_ptr());
             if url.is_null() {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::port::{Channel, End, Port};
 use super::value::{Value, ValueError};
+use super::wasm_module::WasmModule;
 
 /// A message in a queue.
 pub(crate) struct Packet {
@@ -26,10 +27,14 @@ pub(crate) struct Cloned {
     pub(crate) buffer: JSAutoStructuredCloneBufferWrapper,
     /// Channels whose ends it carries, by address: they are compared, not used.
     pub(crate) channels: Vec<usize>,
+    /// Compiled WebAssembly that it refers to by number.
+    pub(crate) modules: Vec<WasmModule>,
+    /// Whether the value is the first of a list of two; the other measured it.
+    pub(crate) wrapped: bool,
 }
 
 // SAFETY: the buffer holds bytes, allocations and counted references (shared memory, string buffers), all of which any
-// thread may drop; ends are `Send`. No reference to a clone is ever shared between threads: who takes it owns it.
+// thread may drop; ends and modules are `Send`. No reference to a clone is ever shared between threads: who takes it owns it.
 unsafe impl Send for Cloned {}
 
 impl Packet {

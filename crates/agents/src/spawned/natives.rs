@@ -15,11 +15,13 @@ use mozjs::rooted;
 
 use super::clone::{self, PortBox, is_port, make_port, port_of, take_port};
 use super::convert::{Converted, Pending, done, from_js, to_js};
+use super::event_loop::Form;
 use super::inbox::Task;
 use super::message::{Content, Packet};
 use super::port::{End, PostError, Refused};
 use super::realm::{Phase, Realm, throw_exception};
-use super::{Thrown, event_loop};
+use super::value::Value;
+use super::{Thrown, broadcast, encoding, event_loop, exception, foreign, loader, url};
 use crate::agent::guarded;
 use crate::console::Level;
 
@@ -48,7 +50,7 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"started", started, 2),
         (c"uncaught", uncaught, 3),
         (c"close", close, 0),
-        (c"spawn", spawn, 2),
+        (c"spawn", spawn, 5),
         (c"terminate", terminate, 1),
         (c"cores", cores, 0),
         (c"locks", super::locks::locks, 0),
@@ -58,12 +60,14 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
     unsafe {
         out.set(ja::JS_NewPlainObject(raw));
         done(!out.is_null())?;
-        for (name, native, arguments) in NATIVES {
+        let others =
+            [&encoding::NATIVES[..], &url::NATIVES, &broadcast::NATIVES, &exception::NATIVES, &loader::NATIVES];
+        for (name, native, arguments) in NATIVES.iter().chain(others.into_iter().flatten()).copied() {
             let function = ja::JS_DefineFunction(raw, out.handle().into(), name.as_ptr(), Some(native), arguments, 0);
             done(!function.is_null())?;
         }
+        super::node::define(raw, out)
     }
-    Ok(())
 }
 
 /// A native's call.
@@ -90,7 +94,12 @@ impl Call<'_> {
         if value.is_double() { value.to_double() } else { 0.0 }
     }
 
-    fn text(&self, cx: &JSContext, at: u32) -> String {
+    pub(crate) fn is_true(&self, at: u32) -> bool {
+        let value = self.get(at);
+        value.is_boolean() && value.to_boolean()
+    }
+
+    pub(crate) fn text(&self, cx: &JSContext, at: u32) -> String {
         let value = self.get(at);
         if !value.is_string() {
             return String::new();
@@ -99,7 +108,7 @@ impl Call<'_> {
         unsafe { NonNull::new(value.to_string()).map(|text| jsstr_to_string(cx, text)).unwrap_or_default() }
     }
 
-    fn port(&self, at: u32) -> Option<&PortBox> {
+    pub(crate) fn port(&self, at: u32) -> Option<&PortBox> {
         // SAFETY: the engine roots arguments.
         self.object(at).and_then(|object| unsafe { port_of(object) })
     }
@@ -249,7 +258,7 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
                 return clone::write(cx, call.realm, &value, &transfer, None).map(drop);
             };
             let moved = clone::moved_bytes(raw, &transfer)?;
-            match port.end.room(moved) {
+            match port.end.room().check(moved) {
                 Ok(()) | Err(PostError::Closed) => {}
                 Err(error) => return refuse(cx, call.realm, &error),
             }
@@ -275,7 +284,7 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
     })
 }
 
-fn refuse(cx: &mut JSContext, realm: &Realm, error: &PostError) -> Converted<()> {
+pub(crate) fn refuse(cx: &mut JSContext, realm: &Realm, error: &PostError) -> Converted<()> {
     let name = match error {
         PostError::TooLarge { .. } => "DataCloneError",
         _ => "QuotaExceededError",
@@ -298,8 +307,12 @@ unsafe fn value_packet(
     // SAFETY: as the caller answers; everything that may move is rooted.
     unsafe {
         let raw = cx.raw_cx();
-        let source = source.id;
+        let (source, room) = (source.id, source.end.room());
         let converted = from_js(cx, realm, value)?;
+        match room.check(converted.bytes()) {
+            Ok(()) | Err(PostError::Closed) => {}
+            Err(error) => return refuse(cx, realm, &error).and(Err(Pending)),
+        }
         if !transfer.is_object() {
             return Ok(Packet::value(converted, Vec::new()));
         }
@@ -379,7 +392,7 @@ unsafe fn to_value(cx: &mut JSContext, realm: &Realm, packet: Packet) -> Convert
         let raw = cx.raw_cx();
         rooted!(in(raw) let mut value = UndefinedValue());
         rooted!(in(raw) let mut ports = UndefinedValue());
-        clone::read(cx, realm, &cloned, &mut value, &mut ports)?;
+        clone::read(cx, realm, cloned, &mut value, &mut ports)?;
         let converted = from_js(cx, realm, &value)?;
         rooted!(in(raw) let list = ports.to_object());
         let mut length = 0;
@@ -407,7 +420,7 @@ unsafe extern "C" fn clone_value(raw: *mut RawJSContext, argc: u32, vp: *mut Raw
         unsafe {
             let packet = clone::write(cx, call.realm, &value, &transfer, None)?;
             if let Content::Clone(cloned) = packet.content {
-                clone::read(cx, call.realm, &cloned, &mut value, &mut ports)?;
+                clone::read(cx, call.realm, cloned, &mut value, &mut ports)?;
             }
         }
         call.give(value.get());
@@ -481,7 +494,7 @@ pub(crate) unsafe fn open(
     unsafe {
         let raw = cx.raw_cx();
         match packet.content {
-            Content::Clone(cloned) => clone::read(cx, realm, &cloned, value, ports),
+            Content::Clone(cloned) => clone::read(cx, realm, cloned, value, ports),
             Content::Value(sent, ends) => {
                 to_js(raw, &sent, value)?;
                 rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
@@ -509,7 +522,11 @@ unsafe extern "C" fn settle(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue
         // SAFETY: the context is in the agent's realm.
         let answer = unsafe {
             if worked {
-                match from_js(cx, call.realm, &value) {
+                let converted = match asked.form {
+                    Form::Value => from_js(cx, call.realm, &value),
+                    Form::Clone => foreign::write(cx, call.realm, &value).map(Value::Bytes),
+                };
+                match converted {
                     Ok(value) => Ok(value),
                     Err(failed) => Err(call.realm.failure(cx, failed)),
                 }
@@ -546,10 +563,16 @@ unsafe extern "C" fn started(raw: *mut RawJSContext, argc: u32, vp: *mut RawValu
     })
 }
 
-/// `uncaught(name, message, stack)`
+/// `uncaught(name, message, stack, rejected)`: `rejected` is true for a promise that nothing handled.
 unsafe extern "C" fn uncaught(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
-        call.realm.uncaught(Thrown::new(&call.text(cx, 0), &call.text(cx, 1), &call.text(cx, 2)));
+        let thrown = Thrown::new(&call.text(cx, 0), &call.text(cx, 1), &call.text(cx, 2));
+        let rejected = call.get(3).is_boolean() && call.get(3).to_boolean();
+        if rejected {
+            call.realm.unhandled_rejection(thrown)
+        } else {
+            call.realm.uncaught(thrown)
+        }
         Ok(())
     })
 }
@@ -562,31 +585,42 @@ unsafe extern "C" fn close(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
     })
 }
 
-/// `spawn(specifier, name)`: starts a worker; `[its number, the port to it]`.
+/// `spawn(url, name, caller, line, column)`: starts a worker; `[its number, the port to it]`. `caller` is the module whose
+/// relative URLs are meant, by the name that stacks show.
 unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
-        let (specifier, name) = (call.text(cx, 0), call.text(cx, 1));
-        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name) {
+        let (specifier, name, caller) = (call.text(cx, 0), call.text(cx, 1), call.text(cx, 2));
+        let place = (call.number(3) as u32, call.number(4) as u32);
+        let (id, end) = match event_loop::spawn_worker(call.realm, &specifier, name, &caller, place) {
             Ok(started) => started,
             Err(error) => {
                 throw_exception(cx, call.realm, "NotSupportedError", &error.to_string());
                 return Err(Pending);
             }
         };
-        // SAFETY: the context is in the agent's realm; values are rooted.
-        unsafe {
-            rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
-            make_port(raw, call.realm, end, &mut port)?;
-            rooted!(in(raw) let number = DoubleValue(id as f64));
-            rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
-            done(!list.is_null())?;
-            let flags = ja::JSPROP_ENUMERATE as u32;
-            done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
-            done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
-            call.give(ObjectValue(list.get()));
-        }
-        Ok(())
+        // SAFETY: the context is in the agent's realm.
+        unsafe { give_worker(raw, call, id, end) }
     })
+}
+
+/// Gives a worker that was started: `[its number, the port to it]`.
+///
+/// # Safety
+/// `raw` is this thread's context, in the agent's realm.
+pub(crate) unsafe fn give_worker(raw: *mut RawJSContext, call: &Call<'_>, id: u64, end: End) -> Converted<()> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
+        make_port(raw, call.realm, end, &mut port)?;
+        rooted!(in(raw) let number = DoubleValue(id as f64));
+        rooted!(in(raw) let list = ja::NewArrayObject1(raw, 0));
+        done(!list.is_null())?;
+        let flags = ja::JSPROP_ENUMERATE as u32;
+        done(ja::JS_DefineElement(raw, list.handle().into(), 0, number.handle().into(), flags))?;
+        done(ja::JS_DefineElement2(raw, list.handle().into(), 1, port.handle().into(), flags))?;
+        call.give(ObjectValue(list.get()));
+    }
+    Ok(())
 }
 
 /// `terminate(number)`: stops a worker.

@@ -72,7 +72,17 @@ impl Pool {
 
     /// Keeps `count` spares for agents with these options, from now on; returns when they are there.
     pub(crate) fn keep(&self, shared: &Arc<Shared>, count: usize, options: AgentOptions) -> Result<(), AgentError> {
-        let options = AgentOptions { name: String::new(), on_error: None, ..options };
+        // What belongs to one agent comes with its order, and is not kept here.
+        let options = AgentOptions {
+            name: String::new(),
+            import_map: None,
+            loader: None,
+            on_start: None,
+            on_exit: None,
+            on_error: None,
+            on_unhandled_rejection: None,
+            ..options
+        };
         let mut state = self.lock();
         (state.wanted, state.failure, state.taken) = (count, None, None);
         let kept = if state.options.fits(&options) { count.min(state.spares.len()) } else { 0 };
@@ -203,8 +213,21 @@ pub(crate) struct Waiting {
 impl AgentOptions {
     /// Whether an agent set up with these options can be given the others.
     fn fits(&self, other: &AgentOptions) -> bool {
-        let AgentOptions { name: _, heap_bytes, stack_bytes, may_block: _, shared_memory, ports: _, on_error: _ } =
-            self;
+        let AgentOptions {
+            name: _,
+            heap_bytes,
+            stack_bytes,
+            may_block: _,
+            shared_memory,
+            ports: _,
+            import_map: _,
+            loader: _,
+            on_start: _,
+            on_exit: _,
+            on_unhandled_rejection: _,
+            on_error: _,
+            node: _,
+        } = self;
         (heap_bytes, stack_bytes, shared_memory) == (&other.heap_bytes, &other.stack_bytes, &other.shared_memory)
     }
 }

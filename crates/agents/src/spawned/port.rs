@@ -123,6 +123,8 @@ struct Side {
     finished: bool,
     /// Whether this end holds its reader's inbox.
     holding: bool,
+    /// Whether it never does.
+    loose: bool,
 }
 
 pub(crate) struct Channel {
@@ -139,7 +141,7 @@ impl Channel {
 
 /// Makes a side hold its agent's inbox exactly while a message may still come to a listener.
 fn settle(sides: &mut [Side; 2], side: usize) {
-    let over = sides[side].closed || sides[1 - side].closed || sides[1 - side].finished;
+    let over = sides[side].loose || sides[side].closed || sides[1 - side].closed || sides[1 - side].finished;
     let this = &mut sides[side];
     let Reader::Agent { inbox, .. } = &this.reader else { return };
     match (this.holding, !over) {
@@ -166,6 +168,7 @@ impl End {
             closed: false,
             finished: false,
             holding: false,
+            loose: false,
         };
         let channel = Arc::new(Channel { sides: Mutex::new([side(), side()]), arrived: Condvar::new(), limits });
         (End { channel: channel.clone(), side: 0 }, End { channel, side: 1 })
@@ -176,13 +179,9 @@ impl End {
         Arc::as_ptr(&self.channel)
     }
 
-    /// Whether a message that transfers `bytes` bytes could be posted, as far as this can be known beforehand.
-    pub(crate) fn room(&self, bytes: u64) -> Result<(), PostError> {
-        let sides = self.channel.lock();
-        if sides[self.side].closed || sides[1 - self.side].closed {
-            return Err(PostError::Closed);
-        }
-        check(&sides[1 - self.side], &self.channel.limits, bytes)
+    /// Tells whether messages could be posted, also once the end has moved.
+    pub(crate) fn room(&self) -> Room {
+        Room { channel: self.channel.clone(), side: self.side }
     }
 
     /// Whether the other end's messages must be values.
@@ -286,6 +285,13 @@ impl End {
         for _ in 0..sides[self.side].queue.len() + gone {
             drop(inbox.push(Task::Port(id)));
         }
+        settle(&mut sides, self.side);
+    }
+
+    /// Says whether this end keeps the agent that listens, as it does unless told.
+    pub(crate) fn keep(&self, keeps: bool) {
+        let mut sides = self.channel.lock();
+        sides[self.side].loose = !keeps;
         settle(&mut sides, self.side);
     }
 
@@ -393,6 +399,23 @@ fn bury(queue: VecDeque<Packet>) {
     }
 }
 
+/// What an end of this side could post.
+pub(crate) struct Room {
+    channel: Arc<Channel>,
+    side: usize,
+}
+
+impl Room {
+    /// Whether a message of `bytes` bytes could be posted now.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), PostError> {
+        let sides = self.channel.lock();
+        if sides[self.side].closed || sides[1 - self.side].closed {
+            return Err(PostError::Closed);
+        }
+        check(&sides[1 - self.side], &self.channel.limits, bytes)
+    }
+}
+
 impl Drop for End {
     fn drop(&mut self) {
         self.close();
@@ -445,7 +468,7 @@ impl Port {
             Ok(value) => value,
             Err(error) => return Err((error.into(), ports)),
         };
-        if let Err(error) = self.0.room(value.bytes()) {
+        if let Err(error) = self.0.room().check(value.bytes()) {
             return Err((error, ports));
         }
         // Only this end fills the other queue, so the room stays; the other end may close, which drops the message.

@@ -22,6 +22,7 @@ use mozjs::jsval::{BooleanValue, DoubleValue, JSVal, ObjectValue, UndefinedValue
 use mozjs::rooted;
 use mozjs::rust::{CompileOptionsWrapper, CustomAutoRooter, RealmOptions, RootedTraceableBox, Trace, evaluate_script};
 
+use super::broadcast::Subscription;
 use super::clone::PortBox;
 use super::control::Control;
 use super::convert::{Converted, Pending, done, text_to_js};
@@ -31,9 +32,10 @@ use super::inbox::{Due, Inbox};
 use super::loader::{Library, Module};
 use super::locks::Locks;
 use super::natives;
+use super::node;
 use super::port::End;
 use super::scripts::{INSPECT, Part, WEB};
-use super::{AgentHooks, AgentOptions, Thrown, WorkerThread};
+use super::{AgentHooks, AgentOptions, Exit, Thrown, WorkerThread};
 use crate::AgentError;
 use crate::agent::string;
 use crate::cluster::Shared;
@@ -58,6 +60,8 @@ pub(crate) enum Tool {
     Worker,
     Woken,
     Part,
+    Broadcast,
+    Resolver,
     Count,
 }
 
@@ -66,6 +70,7 @@ pub(crate) struct Realm {
     global: Heap<*mut JSObject>,
     tools: [Heap<JSVal>; Tool::Count as usize],
     port_prototype: Heap<*mut JSObject>,
+    exception_prototype: Heap<*mut JSObject>,
     /// The main module's, once it is linked.
     pub(crate) namespace: Heap<*mut JSObject>,
     pub(crate) modules: RefCell<Vec<Module>>,
@@ -82,6 +87,8 @@ pub(crate) struct Realm {
     pub(crate) early: RefCell<VecDeque<CallTask>>,
     pub(crate) workers: RefCell<HashMap<u64, WorkerThread>>,
     pub(crate) locks: Locks,
+    /// Open `BroadcastChannel`s, by number.
+    pub(crate) broadcasts: RefCell<HashMap<u64, Subscription>>,
     /// Scripts that have run, or run: `web.js` ([`WEB_BIT`]), and parts by their places in the table of [`Part`]s.
     ran: Cell<u64>,
     /// The agent's end of the channel to whoever spawned it, until `web.js` has it.
@@ -99,6 +106,7 @@ pub(crate) struct Realm {
     pub(crate) library: Arc<Library>,
     pub(crate) options: AgentOptions,
     pub(crate) hooks: Arc<AgentHooks>,
+    pub(crate) node: node::State,
 }
 
 const WEB_BIT: u64 = 1 << 63;
@@ -120,8 +128,10 @@ unsafe impl Trace for Realm {
         unsafe {
             self.global.trace(tracer);
             self.port_prototype.trace(tracer);
+            self.exception_prototype.trace(tracer);
             self.namespace.trace(tracer);
             self.locks.trace(tracer);
+            self.node.trace(tracer);
             self.own_port.trace(tracer);
             for tool in &self.tools {
                 tool.trace(tracer);
@@ -164,19 +174,13 @@ impl Realm {
         Entered(())
     }
 
-    pub(crate) fn new(
-        inbox: Arc<Inbox>,
-        control: Arc<Control>,
-        shared: Arc<Shared>,
-        library: Arc<Library>,
-        options: AgentOptions,
-        hooks: Arc<AgentHooks>,
-        port: End,
-    ) -> RootedTraceableBox<Realm> {
+    pub(crate) fn new(life: Life) -> RootedTraceableBox<Realm> {
+        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
         RootedTraceableBox::new(Realm {
             global: Heap::default(),
             tools: Default::default(),
             port_prototype: Heap::default(),
+            exception_prototype: Heap::default(),
             namespace: Heap::default(),
             modules: RefCell::default(),
             ports: RefCell::default(),
@@ -187,6 +191,7 @@ impl Realm {
             early: RefCell::default(),
             workers: RefCell::default(),
             locks: Locks::default(),
+            broadcasts: RefCell::default(),
             ran: Cell::new(0),
             port: Cell::new(Some(port)),
             own_port: Heap::default(),
@@ -200,6 +205,7 @@ impl Realm {
             library,
             options,
             hooks,
+            node: node::State::new(seat),
         })
     }
 
@@ -269,12 +275,15 @@ impl Realm {
             self.call(cx, &web, &arguments, &mut tools)?;
             done(tools.is_object())?;
             rooted!(in(raw) let tools = tools.to_object());
-            for at in 0..=Tool::Count as usize {
+            for at in 0..Tool::Count as usize + 2 {
                 rooted!(in(raw) let mut tool = UndefinedValue());
                 done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))?;
+                // Prototypes come last.
+                let object = if tool.is_object() { tool.to_object() } else { ptr::null_mut() };
                 match self.tools.get(at) {
                     Some(known) => known.set(tool.get()),
-                    None => self.port_prototype.set(if tool.is_object() { tool.to_object() } else { ptr::null_mut() }),
+                    None if at == Tool::Count as usize => self.port_prototype.set(object),
+                    None => self.exception_prototype.set(object),
                 }
             }
         }
@@ -286,9 +295,10 @@ impl Realm {
     /// # Safety
     /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
     pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
-        let Life { shared, library, options, hooks, inbox, control, port } = life;
+        let Life { shared, library, options, hooks, inbox, control, port, seat } = life;
         (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
         (self.inbox, self.control) = (inbox, control);
+        self.node.seat = seat;
         // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
         unsafe {
             super::clone::give_end(self.own_port.get(), port);
@@ -316,6 +326,12 @@ impl Realm {
     pub(crate) fn port_prototype(&self) -> ja::Handle<*mut JSObject> {
         // SAFETY: traced where it lies.
         unsafe { self.port_prototype.handle() }
+    }
+
+    /// Prototype of `DOMException`s; null until `web.js` has run.
+    pub(crate) fn exception_prototype(&self) -> ja::Handle<*mut JSObject> {
+        // SAFETY: traced where it lies.
+        unsafe { self.exception_prototype.handle() }
     }
 
     /// Whether `SharedArrayBuffer`s may come and go.
@@ -506,8 +522,40 @@ impl Realm {
         self.hooks.error(&self.shared, &self.options.name, thrown);
     }
 
+    /// Tells whoever spawned the agent of a promise that was rejected without a handler.
+    pub(crate) fn unhandled_rejection(&self, thrown: Thrown) {
+        match &self.options.on_unhandled_rejection {
+            Some(hook) => hook(&thrown),
+            None => self.uncaught(thrown),
+        }
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
-        self.heap_full.get() || self.inbox.is_stopped()
+        self.heap_full.get() || self.node.exit.get().is_some() || self.inbox.is_stopped()
+    }
+
+    /// How an agent ended that was stopped, or stopped itself.
+    pub(crate) fn ended(&self) -> Exit {
+        match self.node.exit.get() {
+            Some(code) if !self.heap_full.get() => Exit::Exited(code),
+            _ => Exit::Terminated(self.why()),
+        }
+    }
+
+    /// Takes the pending exception as an error of ours.
+    pub(crate) fn failed(&self, cx: &mut JSContext, failed: Pending) -> AgentError {
+        match self.failure(cx, failed) {
+            Some(thrown) => thrown.into(),
+            None => AgentError::Terminated(self.why()),
+        }
+    }
+
+    /// Throws an error of ours; a stop is no exception.
+    pub(crate) fn throw(&self, cx: &mut JSContext, error: AgentError) -> Pending {
+        if !matches!(error, AgentError::Terminated(_)) {
+            crate::agent::throw(cx, &error.to_string());
+        }
+        Pending
     }
 
     /// Why the agent was stopped.
@@ -536,7 +584,7 @@ pub(crate) fn throw_clone_error(cx: &mut JSContext, realm: &Realm, message: &str
     throw_exception(cx, realm, "DataCloneError", message);
 }
 
-/// Throws a `DOMException`.
+/// Throws a `DOMException`, or a `TypeError` or `SyntaxError` if that is the name.
 pub(crate) fn throw_exception(cx: &mut JSContext, realm: &Realm, name: &str, message: &str) {
     // SAFETY: the context is this thread's, in the realm; values are rooted.
     unsafe {

@@ -22,6 +22,7 @@ use mozjs::rooted;
 use mozjs::rust::{CompileOptionsWrapper, Stencil, transform_str_to_source_text};
 
 use super::convert::{Converted, Pending, done};
+use super::node;
 
 /// A script of ours.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +78,7 @@ pub(crate) const WEB_GLOBALS: [&str; 28] = [
 ];
 
 /// At most 63. A name belongs to the first that has it.
-pub(crate) static PARTS: [Part; 3] = [
+pub(crate) static PARTS: [Part; 7] = [
     Part {
         name: c"peristyle:performance",
         text: include_str!("web/performance.js"),
@@ -91,6 +92,18 @@ pub(crate) static PARTS: [Part; 3] = [
     },
     // Run before all else where agents take turns, and nowhere else.
     Part { name: c"peristyle:deterministic", text: include_str!("web/deterministic.js"), globals: &[] },
+    Part {
+        name: c"peristyle:encoding",
+        text: include_str!("web/encoding.js"),
+        globals: &["TextEncoder", "TextDecoder", "atob", "btoa"],
+    },
+    Part { name: c"peristyle:url", text: include_str!("web/url.js"), globals: &["URL", "URLSearchParams"] },
+    Part {
+        name: c"peristyle:abort",
+        text: include_str!("web/abort.js"),
+        globals: &["AbortController", "AbortSignal", "CustomEvent"],
+    },
+    Part { name: c"peristyle:broadcast", text: include_str!("web/broadcast.js"), globals: &["BroadcastChannel"] },
 ];
 /// Places of parts that Rust runs.
 pub(crate) const LOCKS: usize = 1;
@@ -104,15 +117,26 @@ impl Part {
     }
 }
 
+impl Script {
+    /// The script of Node's module at this place in their table; after them comes `boot.js`.
+    pub(crate) fn of_node(at: usize) -> Script {
+        let (name, text) = node::MODULES.get(at).map_or(node::BOOT, |(_, name, text)| (name, text));
+        Script { name, text, at: PARTS.len() + 2 + at }
+    }
+}
+
+/// All scripts of ours.
+const COUNT: usize = PARTS.len() + 2 + node::MODULES.len() + 1;
+
 /// Compiled scripts. They are to be gone before the engine is shut down.
-pub(crate) struct Compiled([OnceLock<Stencil>; PARTS.len() + 2]);
+pub(crate) struct Compiled([OnceLock<Stencil>; COUNT]);
 
 // SAFETY: a stencil that was parsed completely and holds no source never changes; its count of references is atomic.
 unsafe impl Sync for Compiled {}
 
 impl Compiled {
     pub(crate) const fn new() -> Compiled {
-        Compiled([const { OnceLock::new() }; PARTS.len() + 2])
+        Compiled([const { OnceLock::new() }; COUNT])
     }
 
     /// Forgets everything.

@@ -179,7 +179,7 @@ impl SharedBuffer {
             rooted!(in(raw) let mut ports = UndefinedValue());
             let mut cx = JSContext::from_ptr(NonNull::new_unchecked(raw));
             let clone = self.0.clone.lock().unwrap_or_else(PoisonError::into_inner);
-            clone::read(&mut cx, realm, &clone, out, &mut ports)
+            clone::read_kept(&mut cx, realm, &clone, out, &mut ports)
         }
     }
 }

@@ -10,7 +10,7 @@
   const format = (args) => (inspector ??= native.inspect()).format(args);
   const show = (value) => (inspector ??= native.inspect()).show(value);
   const inspect = { format, show };
-  const { Array, Error, Map, Object, Promise, Reflect, String, TypeError, WeakMap } = globalThis;
+  const { Array, Error, Map, Object, Promise, Reflect, String, SyntaxError, TypeError } = globalThis;
   const { apply } = Reflect;
   const { defineProperty, setPrototypeOf } = Object;
   const mapEntries = Map.prototype.entries;
@@ -36,27 +36,56 @@
   const put = (object, name, value) =>
     defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 
+  // What other manners than the web's do instead; set by `node/boot.js`.
+  const manners = { uncaught: null, rejected: null, failed: null, transfer: null };
+  const tag = ({ prototype }, value) =>
+    defineProperty(prototype, Symbol.toStringTag, { value, writable: false, enumerable: false, configurable: true });
+
   // ---- exceptions ----
 
-  const CODES = { QuotaExceededError: 22, NotSupportedError: 9, DataCloneError: 25, InvalidStateError: 11, AbortError: 20 };
+  // A name's place is its code; names without one have code 0.
+  const CODES = [
+    , "IndexSizeError", , "HierarchyRequestError", "WrongDocumentError", "InvalidCharacterError", ,
+    "NoModificationAllowedError", "NotFoundError", "NotSupportedError", "InUseAttributeError", "InvalidStateError",
+    "SyntaxError", "InvalidModificationError", "NamespaceError", "InvalidAccessError", , "TypeMismatchError",
+    "SecurityError", "NetworkError", "AbortError", "URLMismatchError", "QuotaExceededError", "TimeoutError",
+    "InvalidNodeTypeError", "DataCloneError",
+  ];
+  const CONSTANTS =
+    "INDEX_SIZE DOMSTRING_SIZE HIERARCHY_REQUEST WRONG_DOCUMENT INVALID_CHARACTER NO_DATA_ALLOWED NO_MODIFICATION_ALLOWED NOT_FOUND NOT_SUPPORTED INUSE_ATTRIBUTE INVALID_STATE SYNTAX INVALID_MODIFICATION NAMESPACE INVALID_ACCESS VALIDATION TYPE_MISMATCH SECURITY NETWORK ABORT URL_MISMATCH QUOTA_EXCEEDED TIMEOUT INVALID_NODE_TYPE DATA_CLONE";
 
-  class DOMException extends Error {
-    #name;
-    constructor(message = "", name = "Error") {
-      super(message);
-      this.#name = `${name}`;
+  // Instances are the host's objects, which carry what they are through clones. They are no `Error` objects, which the
+  // engine would clone as such.
+  class DOMException {
+    constructor(message = "", name = "Error", options = undefined) {
+      const stack = new Error().stack;
+      // As Node has it: options in the place of the name.
+      if (typeof name === "object" && name !== null) [options, name] = [name, name.name ?? "Error"];
+      const exception = native.exception(`${name}`, `${message}`, stack);
+      if (new.target !== DOMException) setPrototypeOf(exception, new.target.prototype);
+      if (options && "cause" in options) put(exception, "cause", options.cause);
+      return exception;
     }
     get name() {
-      return this.#name;
+      return native.exceptionPart(this, 0);
+    }
+    get message() {
+      return native.exceptionPart(this, 1);
     }
     get code() {
-      return CODES[this.#name] ?? 0;
+      const code = CODES.indexOf(native.exceptionPart(this, 0));
+      return code < 0 ? 0 : code;
+    }
+    get stack() {
+      return native.exceptionPart(this, 2);
     }
   }
-  for (const [constant, code] of [["QUOTA_EXCEEDED_ERR", 22], ["NOT_SUPPORTED_ERR", 9], ["DATA_CLONE_ERR", 25]]) {
-    defineProperty(DOMException, constant, { value: code, enumerable: true });
-    defineProperty(DOMException.prototype, constant, { value: code, enumerable: true });
-  }
+  setPrototypeOf(DOMException.prototype, Error.prototype);
+  tag(DOMException, "DOMException");
+  CONSTANTS.split(" ").forEach((constant, at) => {
+    defineProperty(DOMException, `${constant}_ERR`, { value: at + 1, enumerable: true });
+    defineProperty(DOMException.prototype, `${constant}_ERR`, { value: at + 1, enumerable: true });
+  });
 
   // What was thrown: [name, message, stack].
   const describe = (thrown) => {
@@ -72,13 +101,27 @@
 
   class Event {
     #type;
+    #bubbles;
     #cancelable;
+    #composed;
     #prevented = false;
-    #stopped = false;
+    #passive = false;
+    // 1: propagation is stopped; 2: at once.
+    #stopped = 0;
+    #trusted = false;
     #target = null;
-    constructor(type, init = {}) {
+    // The target, while listeners run.
+    #current = null;
+    #time = native.now();
+    constructor(type, init) {
+      if (arguments.length === 0) throw new TypeError("an event needs a type");
+      if (init !== undefined && init !== null && typeof init !== "object" && typeof init !== "function") {
+        throw new TypeError("an event's options must be an object");
+      }
       this.#type = `${type}`;
+      this.#bubbles = !!init?.bubbles;
       this.#cancelable = !!init?.cancelable;
+      this.#composed = !!init?.composed;
     }
     get type() {
       return this.#type;
@@ -86,44 +129,98 @@
     get target() {
       return this.#target;
     }
-    get currentTarget() {
+    get srcElement() {
       return this.#target;
+    }
+    get currentTarget() {
+      return this.#current;
+    }
+    // No target has a parent here: whoever listens is at the target.
+    get eventPhase() {
+      return this.#current === null ? 0 : 2;
+    }
+    get bubbles() {
+      return this.#bubbles;
     }
     get cancelable() {
       return this.#cancelable;
     }
+    get composed() {
+      return this.#composed;
+    }
     get defaultPrevented() {
       return this.#prevented;
     }
+    get returnValue() {
+      return !this.#prevented;
+    }
+    set returnValue(value) {
+      if (!value) this.preventDefault();
+    }
+    get cancelBubble() {
+      return this.#stopped > 0;
+    }
+    set cancelBubble(value) {
+      if (value) this.stopPropagation();
+    }
+    get isTrusted() {
+      return this.#trusted;
+    }
+    get timeStamp() {
+      return this.#time;
+    }
+    composedPath() {
+      return this.#current === null ? [] : [this.#current];
+    }
     preventDefault() {
-      if (this.#cancelable) this.#prevented = true;
+      if (this.#cancelable && !this.#passive) this.#prevented = true;
+    }
+    stopPropagation() {
+      if (this.#stopped === 0) this.#stopped = 1;
     }
     stopImmediatePropagation() {
-      this.#stopped = true;
+      this.#stopped = 2;
     }
-    stopPropagation() {}
-    static sent(event, target) {
-      event.#target = target;
+    static is(event) {
+      return #type in event;
     }
-    static isStopped(event) {
+    static began(event, target, trusted) {
+      event.#target = event.#current = target;
+      event.#trusted = trusted;
+    }
+    static ended(event) {
+      event.#current = null;
+      event.#stopped = 0;
+    }
+    static stopped(event) {
       return event.#stopped;
     }
+    static passive(event, passive) {
+      event.#passive = passive;
+    }
   }
-  const { sent, isStopped } = Event;
-  delete Event.sent;
-  delete Event.isStopped;
+  const { is: isEvent, began, ended: dispatched, stopped, passive: setPassive } = Event;
+  for (const name of ["is", "began", "ended", "stopped", "passive"]) delete Event[name];
+  ["NONE", "CAPTURING_PHASE", "AT_TARGET", "BUBBLING_PHASE"].forEach((name, value) => {
+    defineProperty(Event, name, { value, enumerable: true });
+    defineProperty(Event.prototype, name, { value, enumerable: true });
+  });
+  tag(Event, "Event");
 
   class MessageEvent extends Event {
     #data;
     #ports;
-    constructor(type, init = {}) {
+    #init;
+    constructor(type, init) {
       super(type, init);
       this.#data = init?.data === undefined ? null : init.data;
       this.#ports = init?.ports ?? [];
+      this.#init = init;
     }
     // What was posted may be undefined, which an initialiser cannot say.
     static of(type, data, ports) {
-      const event = new MessageEvent(type, { ports });
+      const event = new MessageEvent(type);
+      event.#ports = ports;
       event.#data = data;
       return event;
     }
@@ -134,13 +231,13 @@
       return this.#ports;
     }
     get origin() {
-      return "";
+      return `${this.#init?.origin ?? ""}`;
     }
     get lastEventId() {
-      return "";
+      return `${this.#init?.lastEventId ?? ""}`;
     }
     get source() {
-      return null;
+      return this.#init?.source ?? null;
     }
   }
   const messageEvent = MessageEvent.of;
@@ -202,68 +299,102 @@
   };
   const drop = (state, at) => {
     const { listeners } = state;
-    // A copy: whoever dispatches has the old list.
+    // Whoever dispatches has the old list.
+    listeners[at].removed = true;
     const next = [];
     for (let i = 0; i < listeners.length; i++) if (i !== at) next[next.length] = listeners[i];
     state.listeners = next;
   };
+  const find = (state, type, callback, capture) => {
+    for (let i = 0; i < state.listeners.length; i++) {
+      const known = state.listeners[i];
+      if (known.type === type && known.callback === callback && known.capture === capture && !known.attribute) return i;
+    }
+    return -1;
+  };
 
   const add = (object, type, callback, options) => {
     const state = stateOf(object);
-    if (callback === null || callback === undefined) return;
-    if (typeof callback !== "function" && typeof callback !== "object") {
-      throw new TypeError("addEventListener: the listener is neither a function nor an object");
-    }
     type = `${type}`;
-    for (let i = 0; i < state.listeners.length; i++) {
-      const known = state.listeners[i];
-      if (known.type === type && known.callback === callback && !known.attribute) return;
-    }
-    const once = typeof options === "object" && options !== null && !!options.once;
-    const next = [];
-    for (let i = 0; i < state.listeners.length; i++) next[i] = state.listeners[i];
-    next[next.length] = { type, callback, once, attribute: false };
-    state.listeners = next;
-    state.changed?.(type);
-  };
-  const remove = (object, type, callback) => {
-    const state = stateOf(object);
-    type = `${type}`;
-    for (let i = 0; i < state.listeners.length; i++) {
-      const known = state.listeners[i];
-      if (known.type === type && known.callback === callback && !known.attribute) {
-        drop(state, i);
-        break;
+    let capture = options === true;
+    let once = false;
+    let passive = false;
+    let signal;
+    if ((typeof options === "object" && options !== null) || typeof options === "function") {
+      capture = !!options.capture;
+      once = !!options.once;
+      passive = !!options.passive;
+      if (options.signal !== undefined) {
+        const given = options.signal;
+        signal = (typeof given === "object" || typeof given === "function") && given !== null && State.of(given)?.abort;
+        if (!signal) throw new TypeError("addEventListener: the signal is no AbortSignal");
       }
     }
+    if (callback !== null && callback !== undefined && typeof callback !== "function" && typeof callback !== "object") {
+      throw new TypeError("addEventListener: the listener is neither a function nor an object");
+    }
+    if (callback === null || callback === undefined || signal?.aborted) return;
+    if (find(state, type, callback, capture) >= 0) return;
+    const next = [];
+    for (let i = 0; i < state.listeners.length; i++) next[i] = state.listeners[i];
+    next[next.length] = { type, callback, capture, once, passive, attribute: false, removed: false };
+    state.listeners = next;
+    signal?.algorithms.add(() => remove(object, type, callback, capture));
     state.changed?.(type);
   };
-  // Calls the listeners of an event; `false` if one of them prevented what follows.
-  const dispatch = (object, event) => {
+  const remove = (object, type, callback, options) => {
     const state = stateOf(object);
-    sent(event, object);
-    const { listeners } = state;
-    const type = event.type;
+    type = `${type}`;
+    const capture = typeof options === "boolean" ? options : !!options?.capture;
+    const at = find(state, type, callback, capture);
+    if (at < 0) return;
+    drop(state, at);
+    state.changed?.(type);
+  };
+  // Calls the listeners of one phase.
+  const invoke = (object, listeners, event, type, capture) => {
     for (let i = 0; i < listeners.length; i++) {
       const listener = listeners[i];
-      if (listener.type !== type) continue;
-      if (listener.once) remove(object, type, listener.callback);
+      if (listener.type !== type || listener.capture !== capture || listener.removed) continue;
+      if (listener.once) remove(object, type, listener.callback, capture);
+      if (listener.passive) setPassive(event, true);
       try {
         const { callback } = listener;
         if (listener.attribute && type === "error" && object === globalThis && event instanceof ErrorEvent) {
           const { message, filename, lineno, colno, error } = event;
           if (apply(callback, object, [message, filename, lineno, colno, error]) === true) event.preventDefault();
         } else if (typeof callback === "function") {
-          apply(callback, object, [event]);
+          if (apply(callback, object, [event]) === false && listener.attribute) event.preventDefault();
         } else {
-          callback.handleEvent(event);
+          const { handleEvent } = callback;
+          if (typeof handleEvent !== "function") throw new TypeError("a listener without a function handleEvent");
+          apply(handleEvent, callback, [event]);
         }
       } catch (error) {
         report(error);
       }
-      if (isStopped(event)) break;
+      if (listener.passive) setPassive(event, false);
+      if (stopped(event) === 2) break;
     }
+  };
+  // Dispatches an event; `false` if a listener prevented what follows.
+  const dispatch = (object, event, trusted = true) => {
+    const { listeners } = stateOf(object);
+    began(event, object, trusted);
+    const type = event.type;
+    let captures = false;
+    for (let i = 0; i < listeners.length; i++) captures ||= listeners[i].capture;
+    if (captures) invoke(object, listeners, event, type, true);
+    if (stopped(event) === 0) invoke(object, listeners, event, type, false);
+    dispatched(event);
     return !event.defaultPrevented;
+  };
+  // As scripts do it.
+  const dispatchGiven = (object, event) => {
+    stateOf(object);
+    if (typeof event !== "object" || event === null || !isEvent(event)) throw new TypeError("dispatchEvent: this is no event");
+    if (event.eventPhase !== 0) throw new DOMException("the event is being dispatched", "InvalidStateError");
+    return dispatch(object, event, false);
   };
 
   class EventTarget {
@@ -273,17 +404,18 @@
     addEventListener(type, callback, options) {
       add(this, type, callback, options);
     }
-    removeEventListener(type, callback) {
-      remove(this, type, callback);
+    removeEventListener(type, callback, options) {
+      remove(this, type, callback, options);
     }
     dispatchEvent(event) {
-      return dispatch(this, event);
+      return dispatchGiven(this, event);
     }
   }
+  tag(EventTarget, "EventTarget");
 
   // `on…`: one listener that keeps its place while it is replaced.
   const attribute = (object, type, self) => {
-    const find = (state) => {
+    const own = (state) => {
       for (let i = 0; i < state.listeners.length; i++) {
         if (state.listeners[i].type === type && state.listeners[i].attribute) return i;
       }
@@ -292,17 +424,18 @@
     defineProperty(object, `on${type}`, {
       get() {
         const state = stateOf(self ?? this);
-        const at = find(state);
+        const at = own(state);
         return at < 0 ? null : state.listeners[at].callback;
       },
       set(value) {
         const state = stateOf(self ?? this);
         const callback = typeof value === "function" ? value : null;
-        const at = find(state);
+        const at = own(state);
         if (at >= 0 && callback) state.listeners[at].callback = callback;
         else if (at >= 0) drop(state, at);
         else if (callback) {
-          state.listeners = [...state.listeners, { type, callback, once: false, attribute: true }];
+          const listener = { type, callback, capture: false, once: false, passive: false, attribute: true, removed: false };
+          state.listeners = [...state.listeners, listener];
         }
         state.changed?.(type, true);
       },
@@ -314,10 +447,13 @@
   // ---- errors ----
 
   let reporting = false;
-  const PLACE = /\(?([^\s(]+):(\d+):(\d+)\)?$/;
-  const place = (stack) => {
+  const FRAME = /^(?:.* \()?(.+?):(\d+):(\d+)\)?$/;
+  // Where the innermost frame of a script is, in a stack of the engine's, or in one of Rust's, which is `bare`.
+  const place = (stack, bare) => {
     for (const line of String(stack).split("\n")) {
-      const found = line.includes("peristyle:") ? null : PLACE.exec(line);
+      const frame = line.trimStart();
+      if (line.includes("peristyle:") || !(bare || frame.startsWith("at "))) continue;
+      const found = FRAME.exec(bare ? frame : frame.slice(3));
       if (found) return { filename: found[1], lineno: +found[2], colno: +found[3] };
     }
     return {};
@@ -337,12 +473,16 @@
         reporting = false;
       }
     }
-    native.uncaught(kind, message, stack);
+    if (manners.uncaught) manners.uncaught(error);
+    else native.uncaught(kind, message, stack);
   };
 
   const rejected = (promise, reason) => {
     const event = new PromiseRejectionEvent("unhandledrejection", { promise, reason, cancelable: true });
-    if (dispatch(globalThis, event)) report(reason);
+    if (!dispatch(globalThis, event)) return;
+    if (manners.rejected) return manners.rejected(promise, reason);
+    const [kind, message, stack] = describe(reason);
+    native.uncaught(kind, message, stack, true);
   };
 
   // ---- ports ----
@@ -356,6 +496,7 @@
     for (const item of given) {
       defineProperty(list, list.length, { value: item, writable: true, enumerable: true, configurable: true });
     }
+    manners.transfer?.(list);
     return list.length === 0 ? undefined : list;
   };
 
@@ -388,7 +529,8 @@
       const listening = state.started && listens(state, "message");
       if (listening === state.listening) return;
       state.listening = listening;
-      if (listening) native.listen(port);
+      if (port === parent) listenToParent();
+      else if (listening) native.listen(port);
       else native.unlisten(port);
     });
     state.started = false;
@@ -452,8 +594,10 @@
     const known = apply(timersGet, timers, [id]);
     if (!known) return;
     // An interval is set again first, so that its callback can clear it.
-    if (known.again) native.setTimer(id, known.delay);
-    else apply(timersDelete, timers, [id]);
+    if (known.again) {
+      native.setTimer(id, known.delay);
+      if (known.loose) native.holdTimer(id, false);
+    } else apply(timersDelete, timers, [id]);
     try {
       apply(known.callback, globalThis, known.args);
     } catch (error) {
@@ -469,10 +613,14 @@
     #port;
     constructor(url, options = {}) {
       super();
-      if (options?.type !== undefined && options.type !== "module") {
+      if (options?.type !== undefined && `${options.type}` !== "module") {
         throw new TypeError(`Worker: type ${show(options.type)} is not supported, only "module"`);
       }
-      const [id, port] = native.spawn(`${url}`, options?.name === undefined ? "" : `${options.name}`);
+      // Relative URLs are the calling module's, which the stack names.
+      const { filename = "", lineno = 1, colno = 1 } = place(new Error().stack);
+      url = `${url}`;
+      const name = options?.name === undefined ? "" : `${options.name}`;
+      const [id, port] = native.spawn(url, name, filename, lineno, colno);
       this.#id = id;
       this.#port = port;
       apply(timersSet, workers, [id, this]);
@@ -492,37 +640,54 @@
   const workerSaid = (id, kind, name, message, stack) => {
     const worker = apply(timersGet, workers, [id]);
     if (!worker) return;
+    if (typeof worker === "function") {
+      try {
+        worker(kind, name, message, stack);
+      } catch (error) {
+        report(error);
+      }
+      return;
+    }
     if (kind === "exit") {
       // Its port delivers what it still has, then closes: the other end is gone.
       apply(timersDelete, workers, [id]);
       return;
     }
-    const event = new ErrorEvent("error", { message: `${name}: ${message}`, ...place(stack), error: null, cancelable: true });
+    const event = new ErrorEvent("error", { message: `${name}: ${message}`, ...place(stack, true), error: null, cancelable: true });
     if (dispatch(worker, event)) native.uncaught(name, message, stack);
   };
 
   // ---- the global object ----
 
   setPrototypeOf(parent, MessagePort.prototype);
-  // The agent's own port listens while the global has a listener for messages.
+  // The agent's own port listens while it or the global has a listener for messages.
   let listening = false;
-  const global = target(globalThis, (type) => {
-    if (type !== "message" || listening === listens(global, "message")) return;
-    listening = !listening;
+  const listenToParent = () => {
+    const wanted = listens(global, "message") || !!State.of(parent)?.listening;
+    if (listening === wanted) return;
+    listening = wanted;
     if (listening) native.listen(parent);
     else native.unlisten(parent);
+  };
+  const global = target(globalThis, (type) => {
+    if (type === "message") listenToParent();
   });
+  const receivers = (port) => (port !== parent ? [port] : State.of(parent) ? [globalThis, parent] : [globalThis]);
+  const deliver = (port, makeEvent) => {
+    const all = receivers(port);
+    for (let i = 0; i < all.length; i++) dispatch(all[i], makeEvent());
+  };
   for (const type of ["message", "messageerror", "error", "unhandledrejection"]) attribute(globalThis, type, globalThis);
 
   const functions = {
     addEventListener(type, callback, options) {
       add(globalThis, type, callback, options);
     },
-    removeEventListener(type, callback) {
-      remove(globalThis, type, callback);
+    removeEventListener(type, callback, options) {
+      remove(globalThis, type, callback, options);
     },
     dispatchEvent(event) {
-      return dispatch(globalThis, event);
+      return dispatchGiven(globalThis, event);
     },
     postMessage(value, options) {
       native.post(parent, value, transferList(options));
@@ -567,7 +732,8 @@
 
   // What parts may use of this script.
   const internals = {
-    native, inspect, parent, put, DOMException, Event, EventTarget, ErrorEvent, MessageEvent, MessagePort, Worker,
+    native, inspect, parent, put, tag, apply, manners, timer, timers, clear, workers, DOMException, Event, EventTarget, ErrorEvent,
+    MessageEvent, MessagePort, Worker,
     State, target, stateOf, listens, dispatch, attribute, messageEvent, describe, report, transferList, portState,
   };
 
@@ -586,11 +752,14 @@
 
   return [
     describe,
-    (name, message) => new DOMException(message, name),
+    (name, message) => {
+      if (name === "TypeError") return new TypeError(message);
+      return name === "SyntaxError" ? new SyntaxError(message) : new DOMException(message, name);
+    },
     (value, isMap) => [...apply(isMap ? mapEntries : setValues, value, [])],
-    (port, data, ports) => void dispatch(port === parent ? globalThis : port, messageEvent("message", data, ports)),
-    (port) => void dispatch(port === parent ? globalThis : port, messageEvent("messageerror", null, [])),
-    (port) => void (port === parent || dispatch(port, new Event("close"))),
+    (port, data, ports) => deliver(port, () => messageEvent("message", data, ports)),
+    (port) => deliver(port, () => messageEvent("messageerror", null, [])),
+    (port) => void (port !== parent || State.of(port) ? dispatch(port, new Event("close")) : undefined),
     fire,
     (namespace, name, args, id) => {
       const exported = namespace[name];
@@ -606,7 +775,7 @@
       return true;
     },
     settle,
-    (promise) => void apply(then, promise, [() => native.started(true), (error) => native.started(false, error)]),
+    (promise) => void apply(then, promise, [() => native.started(true), (error) => (manners.failed ? manners.failed(error) : native.started(false, error))]),
     rejected,
     workerSaid,
     (id) => internals.woken(id),
@@ -615,6 +784,10 @@
       const globals = part(internals);
       for (const key of Reflect.ownKeys(globals)) put(globalThis, key, globals[key]);
     },
+    // A channel's message, or the word that it cannot be read.
+    (id, data, readable) => internals.heard(id, data, readable),
+    (module) => (specifier) => native.resolve(module, `${specifier}`),
     MessagePort.prototype,
+    DOMException.prototype,
   ];
 });

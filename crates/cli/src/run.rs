@@ -1,0 +1,181 @@
+//! `peristyle run`: runs a script as Node does, with `Worker` and `node:worker_threads`.
+//!
+//! The script's agent may block. It sees no environment and reads no files (its modules apart) unless the arguments say so.
+//! An error that nothing handles is printed with its place in the script, TypeScript or not, and the exit code is 1; else
+//! it is the script's own. With a seed, the script and its workers take turns in virtual time, the same way on every run. What the script prints goes to stdout, its warnings and errors to stderr.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use peristyle_agents::{
+    AgentError, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
+};
+
+/// Which script, with what, and what it may reach.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The script: .ts, .mts, .js and .mjs are ES modules, .cjs is CommonJS.
+    script: PathBuf,
+    /// Shown as process.argv, from the third on.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    /// Let the script see the environment: these variables, or all.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    allow_env: Option<Vec<String>>,
+    /// Let node:fs read: these files and directories, or all.
+    #[arg(long, value_name = "PATHS", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    allow_read: Option<Vec<PathBuf>>,
+    /// MiB of JavaScript heap that the script may use, and each of its workers.
+    #[arg(long, value_name = "MIB", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
+    max_heap: u64,
+    /// Run deterministically: agents in turn, in an order that this number decides, in virtual time.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Write the turns that agents had to this file, one a line, to compare runs.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    turns: Option<PathBuf>,
+}
+
+/// An option without a value allows everything.
+fn allowed<T>(given: Option<Vec<T>>) -> Allowed<T> {
+    match given {
+        None => Allowed::Nothing,
+        Some(names) if names.is_empty() => Allowed::Everything,
+        Some(names) => Allowed::These(names),
+    }
+}
+
+impl Run {
+    /// Runs the script to its end.
+    pub(crate) fn run(self) -> ExitCode {
+        let turns = self.turns.clone();
+        let cluster = self.seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
+        let (code, options) = self.plan();
+        let (exit, written) = match cluster {
+            Ok(cluster) => {
+                cluster.set_console(|level, text| print(stream_of(level), &format!("{text}\n")));
+                let exit = match cluster.spawn(code, options) {
+                    Ok(agent) => agent.join().wait(),
+                    Err(error) => Exit::Failed(error),
+                };
+                (exit, turns.map_or(Ok(()), |file| write_turns(&cluster, &file)))
+            }
+            Err(error) => (Exit::Failed(error), Ok(())),
+        };
+        let mut code = report(exit);
+        if let Err(error) = written {
+            print(Stream::Stderr, &format!("error: {error}\n"));
+            code = ExitCode::FAILURE;
+        }
+        // What was printed last may still lie in a buffer.
+        let _ = io::stdout().flush();
+        code
+    }
+
+    /// What is spawned.
+    fn plan(self) -> (Code, AgentOptions) {
+        let node = NodeOptions {
+            arguments: self.arguments,
+            env: allowed(self.allow_env),
+            read: allowed(self.allow_read),
+            read_option: "--allow-read".into(),
+            output: Some(std::sync::Arc::new(print)),
+        };
+        let options = AgentOptions {
+            heap_bytes: self.max_heap << 20,
+            node: Some(node),
+            may_block: true,
+            ..AgentOptions::default()
+        };
+        (Code::file(self.script), options)
+    }
+}
+
+/// Writes what agents had the turn for, in order.
+fn write_turns(cluster: &Cluster, file: &Path) -> Result<(), String> {
+    let turns = cluster.interleaving().map_err(|error| error.to_string())?;
+    let lines: String = turns.iter().map(|turn| format!("{turn}\n")).collect();
+    fs::write(file, lines).map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}
+
+fn stream_of(level: Level) -> Stream {
+    match level {
+        Level::Warn | Level::Error => Stream::Stderr,
+        _ => Stream::Stdout,
+    }
+}
+
+/// Writes what a script prints. Nobody is told when nobody reads.
+fn print(stream: Stream, text: &str) {
+    let _ = match stream {
+        Stream::Stdout => io::stdout().lock().write_all(text.as_bytes()),
+        Stream::Stderr => io::stderr().lock().write_all(text.as_bytes()),
+    };
+}
+
+/// The exit code of an end; says on stderr what no script could say.
+fn report(exit: Exit) -> ExitCode {
+    let failed = |text: String, code: u8| {
+        print(Stream::Stderr, &text);
+        ExitCode::from(code)
+    };
+    match exit {
+        Exit::Finished | Exit::Closed => ExitCode::SUCCESS,
+        // The system keeps the lowest byte.
+        Exit::Exited(code) => ExitCode::from(code as u8),
+        Exit::Terminated(why) => failed(format!("error: the script was stopped: {why}\n"), 1),
+        // Node's code for it.
+        Exit::Failed(error @ AgentError::Unsettled { .. }) => failed(format!("Warning: {error}\n"), 13),
+        Exit::Failed(error @ AgentError::Syntax { .. }) => failed(format!("Uncaught SyntaxError: {error}\n"), 1),
+        Exit::Failed(error @ AgentError::Threw { .. }) => failed(format!("Uncaught {error}\n"), 1),
+        Exit::Failed(error) => failed(format!("error: {error}\n"), 1),
+        other => failed(format!("error: the script ended in an unknown way: {other:?}\n"), 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn node(arguments: &[&str]) -> NodeOptions {
+        let only = Only::try_parse_from(["run"].iter().chain(arguments)).expect("they can be parsed");
+        only.run.plan().1.node.expect("it is Node's manner")
+    }
+
+    #[test]
+    fn nothing_is_allowed_unless_asked() {
+        let node = node(&["a.ts", "--allow-read", "x"]);
+        assert_eq!((node.env, node.read), (Allowed::Nothing, Allowed::Nothing));
+        assert_eq!(node.arguments, ["--allow-read", "x"], "what follows the script is the script's");
+    }
+
+    #[test]
+    fn turns_are_written_of_runs_with_a_seed() {
+        assert!(Only::try_parse_from(["run", "--turns", "x", "a.ts"]).is_err());
+        let only = Only::try_parse_from(["run", "--seed", "7", "--turns", "x", "a.ts"]).expect("they can be parsed");
+        assert_eq!((only.run.seed, only.run.turns), (Some(7), Some("x".into())));
+    }
+
+    #[test]
+    fn all_or_some_can_be_allowed() {
+        let all = node(&["--allow-env", "--allow-read", "a.ts"]);
+        assert_eq!((all.env, all.read), (Allowed::Everything, Allowed::Everything));
+        let some = node(&["--allow-env=HOME,LANG", "--allow-read=/a,b", "a.ts", "1"]);
+        assert_eq!(some.env, Allowed::These(vec!["HOME".into(), "LANG".into()]));
+        assert_eq!(some.read, Allowed::These(vec!["/a".into(), "b".into()]));
+        assert_eq!(some.arguments, ["1"]);
+    }
+}

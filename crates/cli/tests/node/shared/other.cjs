@@ -1,0 +1,4 @@
+const lib = require("./lib.cjs");
+module.exports = function other() {
+  return lib.name;
+};

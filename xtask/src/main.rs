@@ -97,8 +97,8 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | snapshots\n\
-             | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | locks\n\
+             | snapshots | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random | fuzz] | fmt"
         );
         return ExitCode::from(2);
     };
@@ -155,6 +155,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         own("lent columns against shared ones", "shared"),
         own("WebAssembly kernels against native loops", "kernel"),
         own("patches", "patches"),
+        own("locks between agents", "locks"),
         (
             "snapshots",
             cargo("snapshots of a Bevy world", &["bench", "--profile", "dev", "--bench", "snapshot"]).within(BEVY),

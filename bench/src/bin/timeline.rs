@@ -90,6 +90,7 @@ impl Sky {
             trace: None,
             memory_bytes_max: None,
             check: false,
+            serve: None,
         };
         let loaded = peristyle_sky::load(&config, &mut Quiet).map_err(|error| eprintln!("{error}")).ok()?;
         let timeline = Timeline::new(1 + peristyle_jobs::default_workers(), (1 << 16) - 1);

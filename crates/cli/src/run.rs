@@ -2,16 +2,19 @@
 //!
 //! The script's agent may block. It sees no environment and reads no files (its modules apart) unless the arguments say so.
 //! An error that nothing handles is printed with its place in the script, TypeScript or not, and the exit code is 1; else
-//! it is the script's own. What the script prints goes to stdout, its warnings and errors to stderr.
+//! it is the script's own. With a seed, the script and its workers take turns in virtual time, the same way on every run. What the script prints goes to stdout, its warnings and errors to stderr.
 
 use std::{
+    fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Args;
-use peristyle_agents::{AgentError, AgentOptions, Allowed, Cluster, Code, Exit, Level, NodeOptions, Stream};
+use peristyle_agents::{
+    AgentError, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
+};
 
 /// Which script, with what, and what it may reach.
 #[derive(Debug, Args)]
@@ -30,6 +33,12 @@ pub(crate) struct Run {
     /// MiB of JavaScript heap that the script may use, and each of its workers.
     #[arg(long, value_name = "MIB", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
     max_heap: u64,
+    /// Run deterministically: agents in turn, in an order that this number decides, in virtual time.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Write the turns that agents had to this file, one a line, to compare runs.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    turns: Option<PathBuf>,
 }
 
 /// An option without a value allows everything.
@@ -44,18 +53,25 @@ fn allowed<T>(given: Option<Vec<T>>) -> Allowed<T> {
 impl Run {
     /// Runs the script to its end.
     pub(crate) fn run(self) -> ExitCode {
+        let turns = self.turns.clone();
+        let cluster = self.seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
         let (code, options) = self.plan();
-        let exit = match Cluster::new() {
+        let (exit, written) = match cluster {
             Ok(cluster) => {
                 cluster.set_console(|level, text| print(stream_of(level), &format!("{text}\n")));
-                match cluster.spawn(code, options) {
+                let exit = match cluster.spawn(code, options) {
                     Ok(agent) => agent.join().wait(),
                     Err(error) => Exit::Failed(error),
-                }
+                };
+                (exit, turns.map_or(Ok(()), |file| write_turns(&cluster, &file)))
             }
-            Err(error) => Exit::Failed(error),
+            Err(error) => (Exit::Failed(error), Ok(())),
         };
-        let code = report(exit);
+        let mut code = report(exit);
+        if let Err(error) = written {
+            print(Stream::Stderr, &format!("error: {error}\n"));
+            code = ExitCode::FAILURE;
+        }
         // What was printed last may still lie in a buffer.
         let _ = io::stdout().flush();
         code
@@ -78,6 +94,13 @@ impl Run {
         };
         (Code::file(self.script), options)
     }
+}
+
+/// Writes what agents had the turn for, in order.
+fn write_turns(cluster: &Cluster, file: &Path) -> Result<(), String> {
+    let turns = cluster.interleaving().map_err(|error| error.to_string())?;
+    let lines: String = turns.iter().map(|turn| format!("{turn}\n")).collect();
+    fs::write(file, lines).map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
 fn stream_of(level: Level) -> Stream {
@@ -137,6 +160,13 @@ mod tests {
         let node = node(&["a.ts", "--allow-read", "x"]);
         assert_eq!((node.env, node.read), (Allowed::Nothing, Allowed::Nothing));
         assert_eq!(node.arguments, ["--allow-read", "x"], "what follows the script is the script's");
+    }
+
+    #[test]
+    fn turns_are_written_of_runs_with_a_seed() {
+        assert!(Only::try_parse_from(["run", "--turns", "x", "a.ts"]).is_err());
+        let only = Only::try_parse_from(["run", "--seed", "7", "--turns", "x", "a.ts"]).expect("they can be parsed");
+        assert_eq!((only.run.seed, only.run.turns), (Some(7), Some("x".into())));
     }
 
     #[test]

@@ -271,3 +271,39 @@ fn arguments_are_checked() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("--max-heap"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_seed_replays_a_run() {
+    let directory = std::env::temp_dir().join(format!("peristyle-seed-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    let script = directory.join("race.mjs");
+    let text = "
+      import { Worker, isMainThread, parentPort, threadId } from 'node:worker_threads';
+      if (isMainThread) {
+        const order = [];
+        for (let i = 0; i < 4; i++) {
+          const worker = new Worker(new URL(import.meta.url));
+          worker.on('message', (line) => { order.push(line); if (order.length === 12) console.log(order.join()); });
+        }
+      } else {
+        for (let i = 0; i < 3; i++) setTimeout(() => parentPort.postMessage(`${threadId} ${i} ${performance.now()}`), Math.random() * 3);
+      }";
+    fs::write(&script, text).expect("a file can be written");
+    let ran = |seed: &str| {
+        let turns = directory.join("turns");
+        let ran = peristyle(&["--seed", seed, "--turns", &turns.to_string_lossy(), &script.to_string_lossy()]);
+        (ran, fs::read_to_string(&turns).expect("turns were written"))
+    };
+    let first = ran("7");
+    assert_eq!((first.0.code, first.0.stderr.as_str()), (Some(0), ""), "{first:?}");
+    assert_eq!(first.0.stdout.split(',').count(), 12);
+    assert!(first.1.lines().count() > 12 && first.1.contains("message"), "{}", first.1);
+    assert_eq!(ran("7"), first);
+    assert_ne!(ran("8").1, first.1);
+    // What cannot go on is told, and by whom.
+    fs::write(&script, "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);").expect("a file can be written");
+    let stuck = ran("1").0;
+    assert_eq!(stuck.code, Some(1));
+    assert!(stuck.stderr.contains("deadlock: 0 waits for a notification"), "{}", stuck.stderr);
+    fs::remove_dir_all(&directory).expect("a directory can be removed");
+}

@@ -405,7 +405,7 @@ pub(crate) unsafe fn moved_bytes(raw: *mut RawJSContext, transfer: &RootedGuard<
     Ok(bytes)
 }
 
-/// Reads a clone: once, if it transfers something. `ports` becomes an array of the ports that came with it.
+/// Reads a clone. `ports` becomes an array of the ports that came with it.
 ///
 /// # Safety
 /// `cx` is this thread's context, in the realm of `realm`.

@@ -805,9 +805,6 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
     };
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let (ours, theirs) = End::pair(realm.options.ports);
-    let turn = realm.inbox.turns().map(|turns| turns.sit(&options.name));
-    let inbox = Arc::new(Inbox::new(turn));
-    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let hooks = AgentHooks::new(move |thrown: &Thrown| {
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
@@ -826,6 +823,8 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
         on_unhandled_rejection: None,
         ..options
     };
+    let inbox = Arc::new(Inbox::new(realm.inbox.turns().map(|turns| turns.sit(&options.name))));
+    let control = Control::new(inbox.clone());
     let parent = realm.inbox.clone();
     let life = Life {
         shared: realm.shared.clone(),

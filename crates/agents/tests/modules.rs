@@ -265,7 +265,7 @@ fn a_source_need_not_be_a_file() {
     let text = "type T = 1;\nexport default ({ snap }) => { if (snap.rows) throw new Error(import.meta.url); };";
     let job = cluster.job_from_source("my jobs/fly.job.ts", text).unwrap();
     let (_, message, stack) = threw(on_lane(|lane| out().run(lane, &job)));
-    assert_eq!(message, "source:my%20jobs/fly.job.ts");
+    assert_eq!(message, "source:///my%20jobs/fly.job.ts");
     assert!(stack.contains("my jobs/fly.job.ts:2:"), "{stack}");
     assert_eq!((job.name(), job.path().to_str()), ("fly.job.ts", Some("my jobs/fly.job.ts")));
     // The same text again is the same source; another one would not be what agents compiled.

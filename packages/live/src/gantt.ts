@@ -24,6 +24,21 @@ const KEPT = 512;
 /** Frames that are shown. */
 const FRAMES = 3;
 
+/** How long each system took in each frame: from its first span there to its last one's end. */
+function* runs(spans: readonly Span[]): Generator<[name: string, duration: number]> {
+  for (const [, kind, , from, took] of spans) {
+    if (kind !== "frame") continue;
+    const bounds = new Map<string, { begin: number; end: number }>();
+    for (const [, of, name, begin, duration] of spans) {
+      if ((of !== "system" && of !== "range") || begin < from - 1 || begin + duration > from + took + 1) continue;
+      const known = bounds.get(name);
+      if (known === undefined) bounds.set(name, { begin, end: begin + duration });
+      else Object.assign(known, { begin: Math.min(known.begin, begin), end: Math.max(known.end, begin + duration) });
+    }
+    for (const [name, { begin, end }] of bounds) yield [name, end - begin];
+  }
+}
+
 export class Gantt {
   #lanes = 1;
   #spans: readonly Span[] = [];
@@ -35,8 +50,7 @@ export class Gantt {
     const message = JSON.parse(new TextDecoder().decode(bytes)) as TraceMessage;
     this.#lanes = message.lanes;
     this.#spans = message.spans;
-    for (const [, kind, name, , duration] of message.spans) {
-      if (kind !== "system") continue;
+    for (const [name, duration] of runs(message.spans)) {
       let durations = this.#durations.get(name);
       if (durations === undefined) {
         this.#durations.set(name, (durations = []));

@@ -509,6 +509,17 @@ Object.assign(globalThis, {
       return connection;
     },
     script,
+    /** The pixel of some entity that lies on the free part of the screen. */
+    placeOfAny(): [number, number] | undefined {
+      const { view } = connection;
+      const [x, y] = view && coordinates ? [axis(view, coordinates, coordinates.x), axis(view, coordinates, coordinates.y)] : [];
+      for (let row = 0; view && x && y && row < view.rows; row++) {
+        if (view.entity(row) === 0) continue;
+        const place = camera.project(x.values[row] * x.step, y.values[row] * y.step);
+        if (document.elementFromPoint(...place)?.closest("#stage")) return place;
+      }
+      return undefined;
+    },
   },
 });
 

@@ -854,7 +854,7 @@ pub(crate) fn adopt(realm: &Realm, id: u64, control: Arc<Control>, thread: JoinH
 /// # Safety
 /// As for [`work`].
 unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerEvent) -> bool {
-    let mut over = None;
+    let (mut over, mut kind) = (None, "error");
     let thrown = match event {
         WorkerEvent::Error(error) => Some(error),
         WorkerEvent::Exit(exit) => {
@@ -869,6 +869,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             match exit {
                 Exit::Failed(error) => Some(error.into()),
                 Exit::OutOfMemory { heap_bytes } => {
+                    kind = "memory";
                     let message = format!("the worker outgrew its limit of {heap_bytes} bytes");
                     Some(Thrown::new("RangeError", &message, ""))
                 }
@@ -894,7 +895,7 @@ unsafe fn worker_said(cx: &mut JSContext, realm: &Realm, id: u64, event: WorkerE
             realm.run_tool(cx, Tool::Worker, &arguments)
         };
         if let Some(thrown) = thrown
-            && !tell("error", thrown)
+            && !tell(kind, thrown)
         {
             return false;
         }

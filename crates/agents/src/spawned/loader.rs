@@ -463,10 +463,13 @@ pub(crate) unsafe extern "C" fn load_hook(
                 }
                 Err(AgentError::Terminated(_)) => false,
                 Err(error) => {
-                    // A module that cannot be compiled threw what the standard says.
-                    if !ja::JS_IsExceptionPending(raw) {
+                    if !realm.is_bare() {
+                        // What the engine threw lacks the place that users want.
+                        ja::JS_ClearPendingException(raw);
                         let name = if matches!(error, AgentError::Syntax { .. }) { "SyntaxError" } else { "TypeError" };
                         throw_exception(cx, realm, name, &error.to_string());
+                    } else if !ja::JS_IsExceptionPending(raw) {
+                        throw(cx, &error.to_string());
                     }
                     // Whoever imports dynamically is told by its promise.
                     if !dynamic {

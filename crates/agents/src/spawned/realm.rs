@@ -341,6 +341,11 @@ impl Realm {
         self.ran.set(u64::MAX);
     }
 
+    /// Whether none of our scripts is run here.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.ran.get() == u64::MAX
+    }
+
     pub(crate) fn global(&self) -> *mut JSObject {
         self.global.get()
     }

@@ -314,12 +314,14 @@
         if (!this.#failed && name !== "") this.#failed = { error: errorOf(name, message, stack) };
         return;
       }
+      if (kind === "memory") {
+        const limit = "Worker terminated due to reaching memory limit: JS heap out of memory";
+        this.#failed ??= { error: failure(Error, "ERR_WORKER_OUT_OF_MEMORY", limit) };
+        return;
+      }
       const code = +name;
       if (code !== 13 && !this.#failed && message !== "" && !this.#terminated) {
-        const heap = /heap|memory/.test(message);
-        this.#failed = { error: heap
-          ? failure(Error, "ERR_WORKER_OUT_OF_MEMORY", "Worker terminated due to reaching memory limit: JS heap out of memory")
-          : failure(Error, "ERR_WORKER_TERMINATED", message) };
+        this.#failed = { error: failure(Error, "ERR_WORKER_TERMINATED", message) };
       }
       this.#end(code, code === 13 || !this.#failed ? undefined : this.#failed.error, !!this.#failed && code !== 13);
     }

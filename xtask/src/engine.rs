@@ -9,10 +9,11 @@ use std::{collections::BTreeSet, process::Command};
 use crate::root;
 
 /// The packages that somebody builds on their own and that contain the engine.
-const SELECTIONS: [&[&str]; 8] = [
+const SELECTIONS: [&[&str]; 9] = [
     &["--workspace"],
     &["-p", "peristyle-agents"],
     &["-p", "peristyle"],
+    &["-p", "peristyle-runtime"],
     &["-p", "peristyle-sky"],
     &["-p", "peristyle-cli"],
     &["-p", "peristyle-bench"],

@@ -29,6 +29,16 @@ fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
     Step { name, action: Action::Run(command) }
 }
 
+/// Something in the live page's package.
+fn live(name: &'static str, arguments: &[&str]) -> Step {
+    step(name, "npm", arguments).within("packages/live")
+}
+
+/// A binary that was built.
+fn built(name: &str) -> String {
+    target_dir("debug").join(name).to_string_lossy().into_owned()
+}
+
 /// Something in the npm package.
 fn npm(name: &'static str, arguments: &[&str]) -> Step {
     step(name, "npm", arguments).within("packages/peristyle")
@@ -126,7 +136,7 @@ fn test() -> Vec<Step> {
         Step { name: "one engine", action: Action::Check(engine::is_built_once) },
         cargo("build", &["build", "--workspace", "--all-targets"]),
         cargo("lints", &lints),
-        cargo("tests", &["test", "--workspace", "--tests"]),
+        cargo("tests", &["test", "--workspace", "--tests", "--features", "peristyle-replica/zstd"]),
         cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
         cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
         cargo("lints of the Bevy plugin", &lints).within(BEVY),
@@ -137,7 +147,10 @@ fn test() -> Vec<Step> {
         npm("tests of the npm package", &["test", "--silent"]),
         npm("build of the npm package", &["run", "--silent", "build"]),
         npm("size of the npm package", &["run", "--silent", "size"]),
-        Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
+        live("packages of the live page", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        live("types of the live page", &["run", "--silent", "check"]),
+        live("whether the live page is what its sources make", &["run", "--silent", "fresh"]),
+        live("the live page in a browser", &["test", "--silent"]).env("PERISTYLE_BIN", &built("peristyle")),
     ]);
     steps
 }

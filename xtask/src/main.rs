@@ -151,6 +151,7 @@ fn test() -> Vec<Step> {
         live("types of the live page", &["run", "--silent", "check"]),
         live("whether the live page is what its sources make", &["run", "--silent", "fresh"]),
         live("the live page in a browser", &["test", "--silent"]).env("PERISTYLE_BIN", &built("peristyle")),
+        Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
     ]);
     steps
 }

@@ -41,6 +41,11 @@ const LARGE_BYTES: usize = 1 << 20;
 /// Bytes that are granted without a look at the counters.
 const STEP_BYTES: usize = 1 << 20;
 
+/// Limits up to this one are kept by collecting at once. Between the slices of a collection scripts add to its stack of
+/// things to mark, which nobody counts: for a long chain of objects it has been seen to take half of the limit again. A heap
+/// of this size is collected in some tens of milliseconds; larger ones are collected in slices all the same.
+const UNSLICED_BYTES_MAX: usize = 128 << 20;
+
 /// What an error is called for which even the showing failed.
 const UNSHOWN: &str = "cannot be shown";
 
@@ -113,6 +118,9 @@ impl Meter {
             // The engine counts what things in the nursery own when they leave it; they may own eight times its size.
             let nursery = (self.limit_bytes >> 6).clamp(256 << 10, 4 << 20) as u32;
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_MAX_NURSERY_BYTES, nursery);
+            if self.limit_bytes <= UNSLICED_BYTES_MAX {
+                ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_INCREMENTAL_GC_ENABLED, 0);
+            }
             ja::JS_SetGCCallback(raw, Some(collected), ptr::null_mut());
             // Fails only if memory is short; then other looks have to do.
             let _ = ja::AddGCNurseryCollectionCallback(raw, Some(nursery_collected), ptr::null_mut());

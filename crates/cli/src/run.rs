@@ -19,11 +19,11 @@ use peristyle_agents::{
 /// Which script, with what, and what it may reach.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The script: .ts, .mts, .js and .mjs are ES modules, .cjs is CommonJS.
-    script: PathBuf,
-    /// Shown as process.argv, from the third on.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    /// The script (.ts, .mts, .js and .mjs are ES modules, .cjs is CommonJS) and its arguments, which process.argv shows from
+    /// the third on. What follows the script is the script's.
+    // One list: an argument that looks like an option of ours would be taken for it in front of a list of its own.
+    #[arg(trailing_var_arg = true, required = true, value_name = "SCRIPT [ARGUMENTS]")]
+    script: Vec<String>,
     /// Let the script see the environment: these variables, or all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 0.., require_equals = true)]
     allow_env: Option<Vec<String>>,
@@ -79,8 +79,10 @@ impl Run {
 
     /// What is spawned.
     fn plan(self) -> (Code, AgentOptions) {
+        let mut arguments = self.script.into_iter();
+        let script = arguments.next().unwrap_or_default();
         let node = NodeOptions {
-            arguments: self.arguments,
+            arguments: arguments.collect(),
             env: allowed(self.allow_env),
             read: allowed(self.allow_read),
             read_option: "--allow-read".into(),
@@ -92,7 +94,7 @@ impl Run {
             may_block: true,
             ..AgentOptions::default()
         };
-        (Code::file(self.script), options)
+        (Code::file(script), options)
     }
 }
 

@@ -1,12 +1,11 @@
 import { Worker } from "node:worker_threads";
-import { once } from "node:events";
 
 const run = async (text, options) => {
   const worker = new Worker(text, { eval: true, ...options });
   const seen = [];
   worker.on("message", (message) => seen.push(message));
   worker.on("error", (error) => seen.push(["error", error.name, error.name === "SyntaxError" || error.message, error.code]));
-  const [code] = await once(worker, "exit").catch(() => new Promise((resolve) => worker.on("exit", (code) => resolve([code]))));
+  const code = await new Promise((resolve) => worker.on("exit", resolve));
   console.log(seen, code);
 };
 await run("const { parentPort, workerData } = require('worker_threads'); parentPort.postMessage(workerData + 1);", { workerData: 1 });

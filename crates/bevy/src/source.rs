@@ -16,8 +16,8 @@ use bevy_ecs::{
 };
 use peristyle_jobs::JobShape;
 use peristyle_offload::{
-    Applied, Backend, Change, Column, ColumnMut, ColumnRef, Declared, DeclaredParts, Described, Filters, PatchCommit,
-    PatchFault, Patches, Placed, Reads, Segments, Source, Writes,
+    Applied, Backend, Change, Column, ColumnMut, ColumnRef, Declared, DeclaredParts, Described, Filters, NoValues,
+    OpaqueValue, PatchCommit, PatchFault, Patches, Placed, Reads, Segments, Source, Writes,
 };
 
 use crate::{
@@ -287,6 +287,27 @@ impl Source for BevySource<'_> {
             let entity = query.get_mut(*entity).expect("structure stands still while a snapshot is taken");
             values.gather_one(column.field, &entity, out.rows(row..row + 1));
         }
+    }
+
+    fn values(&mut self, component: usize, rows: Range<usize>, out: &mut [OpaqueValue]) -> Result<(), NoValues> {
+        let this_run = self.this_run;
+        let (tables, cell) = self.parts();
+        let (component, typed) = &tables.components[component];
+        if tables.is_dense {
+            tables.segments.for_each(rows, |id, of_table, of_out| {
+                // SAFETY: as in `gather`.
+                let access = unsafe { TableAccess::new(table(cell, id).expect(NOT_MATCHED), *component) };
+                typed.values(access, of_table, &mut out[of_out]);
+            });
+            return Ok(());
+        }
+        // SAFETY: as in `gather`.
+        let mut query = unsafe { query(&tables.state, cell, this_run) };
+        for (out, entity) in out.iter_mut().zip(&tables.entities[rows]) {
+            let entity = query.get_mut(*entity).expect("structure stands still while a snapshot is taken");
+            *out = typed.value_one(&entity);
+        }
+        Ok(())
     }
 
     fn begin_commit(&mut self) {

@@ -105,12 +105,13 @@ impl Offloaded {
         self.declare(JobSnapshotSpec::writes::<C>)
     }
 
-    /// The job reads what is described of a component, maybe of another crate.
+    /// The job reads what is described of a component, maybe of another crate: columns, or copies of its values
+    /// [by its `serde`](Described::by_serde).
     pub fn reads_as<C: Component>(self, described: Described<C>) -> Offloaded {
         self.declare(|spec| spec.reads_as(described))
     }
 
-    /// The job writes what is described of a component; its other fields stay as they are.
+    /// The job writes what is described of a component by columns; its other fields stay as they are.
     pub fn writes_as<C: Component<Mutability = Mutable>>(self, described: Described<C>) -> Offloaded {
         self.declare(|spec| spec.writes_as(described))
     }

@@ -12,7 +12,7 @@ use bevy_ecs::{
     storage::Table,
     world::FilteredEntityMut,
 };
-use peristyle_offload::{AHEAD, ColumnMut, ColumnRef, Described, prefetch};
+use peristyle_offload::{AHEAD, ColumnMut, ColumnRef, Described, OpaqueValue, prefetch};
 
 /// One component of a table, for one call.
 #[derive(Clone, Copy)]
@@ -73,11 +73,17 @@ pub(crate) trait Values: Send + Sync {
     fn gather(&self, field: usize, access: TableAccess<'_>, rows: Range<usize>, out: ColumnMut<'_>);
     /// Copies one entity's value.
     fn gather_one(&self, field: usize, entity: &FilteredEntityMut<'_, '_>, out: ColumnMut<'_>);
+    /// Copies values of rows of a table that are described by their `serde`.
+    fn values(&self, access: TableAccess<'_>, rows: Range<usize>, out: &mut [OpaqueValue]);
+    /// Copies one entity's value that is described by its `serde`.
+    fn value_one(&self, entity: &FilteredEntityMut<'_, '_>) -> OpaqueValue;
     /// Writes rows of a table, of which the first is row `first` of the snapshot.
     fn scatter(&self, field: usize, access: TableAccess<'_>, rows: &[u32], first: u32, column: ColumnRef<'_>);
     /// Writes one entity's value, and marks it as changed.
     fn scatter_one(&self, field: usize, entity: &mut FilteredEntityMut<'_, '_>, row: u32, column: ColumnRef<'_>);
 }
+
+const NOT_MATCHED: &str = "a matched entity has the component";
 
 /// A component that is only read.
 pub(crate) struct ReadOnly<C>(pub(crate) Described<C>);
@@ -93,11 +99,24 @@ fn gather<C: Component>(
     rows: Range<usize>,
     out: ColumnMut<'_>,
 ) {
+    described.gather(field, &read::<C>(access)[rows], out);
+}
+
+fn values<C: Component>(
+    described: &Described<C>,
+    access: TableAccess<'_>,
+    rows: Range<usize>,
+    out: &mut [OpaqueValue],
+) {
+    out.iter_mut().zip(&read::<C>(access)[rows]).for_each(|(out, value)| *out = described.value(value));
+}
+
+/// The column's values, to read. `access` is to the component `C`.
+fn read<'w, C: Component>(access: TableAccess<'w>) -> &'w [C] {
     // SAFETY: `new` was promised that the component is this one.
     let (values, len) = unsafe { access.values::<C>() };
     // SAFETY: the table has `len` values there, which `new` was promised nobody writes meanwhile.
-    let values = unsafe { std::slice::from_raw_parts(values, len) };
-    described.gather(field, &values[rows], out);
+    unsafe { std::slice::from_raw_parts(values, len) }
 }
 
 fn gather_one<C: Component>(
@@ -106,8 +125,12 @@ fn gather_one<C: Component>(
     entity: &FilteredEntityMut<'_, '_>,
     out: ColumnMut<'_>,
 ) {
-    let value = entity.get::<C>().expect("a matched entity has the component");
+    let value = entity.get::<C>().expect(NOT_MATCHED);
     described.gather(field, std::slice::from_ref(value), out);
+}
+
+fn value_one<C: Component>(described: &Described<C>, entity: &FilteredEntityMut<'_, '_>) -> OpaqueValue {
+    described.value(entity.get::<C>().expect(NOT_MATCHED))
 }
 
 impl<C: Component> Values for ReadOnly<C> {
@@ -116,6 +139,12 @@ impl<C: Component> Values for ReadOnly<C> {
     }
     fn gather_one(&self, field: usize, entity: &FilteredEntityMut<'_, '_>, out: ColumnMut<'_>) {
         gather_one(&self.0, field, entity, out);
+    }
+    fn values(&self, access: TableAccess<'_>, rows: Range<usize>, out: &mut [OpaqueValue]) {
+        values(&self.0, access, rows, out);
+    }
+    fn value_one(&self, entity: &FilteredEntityMut<'_, '_>) -> OpaqueValue {
+        value_one(&self.0, entity)
     }
     fn scatter(&self, _: usize, _: TableAccess<'_>, _: &[u32], _: u32, _: ColumnRef<'_>) {
         unreachable!("a component that is only read is not written");
@@ -132,6 +161,12 @@ impl<C: Component<Mutability = Mutable>> Values for ReadWrite<C> {
     fn gather_one(&self, field: usize, entity: &FilteredEntityMut<'_, '_>, out: ColumnMut<'_>) {
         gather_one(&self.0, field, entity, out);
     }
+    fn values(&self, access: TableAccess<'_>, rows: Range<usize>, out: &mut [OpaqueValue]) {
+        values(&self.0, access, rows, out);
+    }
+    fn value_one(&self, entity: &FilteredEntityMut<'_, '_>) -> OpaqueValue {
+        value_one(&self.0, entity)
+    }
     fn scatter(&self, field: usize, access: TableAccess<'_>, rows: &[u32], first: u32, column: ColumnRef<'_>) {
         // SAFETY: `new` was promised that the component is this one.
         let (values, len) = unsafe { access.values::<C>() };
@@ -140,7 +175,7 @@ impl<C: Component<Mutability = Mutable>> Values for ReadWrite<C> {
         self.0.scatter(field, values, rows, first, column);
     }
     fn scatter_one(&self, field: usize, entity: &mut FilteredEntityMut<'_, '_>, row: u32, column: ColumnRef<'_>) {
-        let mut value = entity.get_mut::<C>().expect("a matched entity has the component");
+        let mut value = entity.get_mut::<C>().expect(NOT_MATCHED);
         self.0.scatter(field, std::slice::from_mut(&mut *value), &[row], row, column);
     }
 }
@@ -150,6 +185,12 @@ impl Values for PatchOnly {
         unreachable!("a component that is only patched is not read");
     }
     fn gather_one(&self, _: usize, _: &FilteredEntityMut<'_, '_>, _: ColumnMut<'_>) {
+        unreachable!("a component that is only patched is not read");
+    }
+    fn values(&self, _: TableAccess<'_>, _: Range<usize>, _: &mut [OpaqueValue]) {
+        unreachable!("a component that is only patched is not read");
+    }
+    fn value_one(&self, _: &FilteredEntityMut<'_, '_>) -> OpaqueValue {
         unreachable!("a component that is only patched is not read");
     }
     fn scatter(&self, _: usize, _: TableAccess<'_>, _: &[u32], _: u32, _: ColumnRef<'_>) {

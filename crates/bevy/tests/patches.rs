@@ -224,6 +224,91 @@ fn what_cannot_be_applied_is_told_and_changes_nothing() {
     assert_eq!(app.world().resource::<Seen>().moved, [], "what was refused is no change");
 }
 
+/// A name that jobs do not find in a table.
+#[derive(Component, Debug, PartialEq, Clone)]
+#[component(storage = "SparseSet")]
+struct Label(String);
+
+impl Serialize for Label {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &*self.0 {
+            "secret" => Err(serde::ser::Error::custom("not to be told")),
+            text => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Label, D::Error> {
+        String::deserialize(deserializer).map(Label)
+    }
+}
+
+#[test]
+fn opaque_components_are_read_as_copies_and_patched() {
+    for (pipelined, sparse) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut app = app();
+        let spawn = |i: usize| match i % 2 {
+            0 => app.world_mut().spawn((Note(format!("ünï {i}")), Label(format!("l {i}")))).id(),
+            _ => app.world_mut().spawn((Note(format!("ünï {i}")), Label(format!("l {i}")), Heat { value: 0.0 })).id(),
+        };
+        let entities: Vec<_> = (0..20_000).map(spawn).collect();
+        let component = if sparse { "Label" } else { "Note" };
+        let job = RustJob::new("shout", move |call| {
+            if call.time() == 0.0 {
+                return Ok(());
+            }
+            for row in 0..call.rows() {
+                let text: String = call.value(component, row)?;
+                call.set(component, call.entity(row), &text.to_uppercase())?;
+            }
+            Ok(())
+        });
+        let system = match sparse {
+            false => offloaded(job).reads_as(Described::<Note>::by_serde()).patches_as(Described::<Note>::by_serde()),
+            true => offloaded(job).reads_as(Described::<Label>::by_serde()).patches_as(Described::<Label>::by_serde()),
+        };
+        let told = Told::default();
+        let sink = told.clone();
+        let system = system.on_patches(move |commit| sink.lock().unwrap().push(commit.clone()));
+        app.add_systems(Update, if pipelined { system.pipelined() } else { system });
+        first_frame(&mut app);
+        app.update();
+        if pipelined {
+            app.update();
+        }
+        assert_eq!(told.lock().unwrap()[0], PatchCommit { applied: 20_000, ..PatchCommit::default() });
+        for (i, entity) in entities.iter().enumerate() {
+            let entity = app.world().entity(*entity);
+            let (note, label) = (format!("ünï {i}"), format!("l {i}"));
+            let (note, label) = if sparse { (note, label.to_uppercase()) } else { (note.to_uppercase(), label) };
+            assert_eq!((entity.get::<Note>(), entity.get::<Label>()), (Some(&Note(note)), Some(&Label(label))));
+        }
+    }
+}
+
+#[test]
+fn a_value_that_cannot_cross_is_named_with_its_entity() {
+    let mut app = app();
+    app.world_mut().spawn(Label("told".into()));
+    let secret = app.world_mut().spawn(Label("secret".into())).id();
+    let job =
+        RustJob::new("read", |call| (0..call.rows()).try_for_each(|row| call.value::<String>("Label", row).map(drop)));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let system = offloaded(job).reads_as(Described::<Label>::by_serde());
+    app.add_systems(
+        Update,
+        system.on_report(move |report| {
+            sink.lock().unwrap().extend(report.run.failures.iter().map(|failure| failure.error.clone()));
+        }),
+    );
+    app.update();
+    let told = told.lock().unwrap();
+    let [peristyle_jobs::JobError::Value { component, entity, message }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&**component, entity.index(), &**message), ("Label", secret.index_u32(), "not to be told"));
+}
+
 #[test]
 fn a_world_at_hand_is_patched_at_once() {
     let mut world = World::new();

@@ -368,7 +368,9 @@ fn names_that_collide_fail_the_system_with_both_named() {
     let described = columns!(Hull { mass }).named("Position");
     app.add_systems(Update, moving(1).reads_as(described));
     app.update();
-    assert!(ERRORS.lock().unwrap()[0].contains("offloaded system `move`: two components are named `Position`"));
+    assert!(
+        ERRORS.lock().unwrap()[0].contains("offloaded system `move`: two components or resources are named `Position`")
+    );
 }
 
 #[test]

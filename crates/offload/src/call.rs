@@ -10,6 +10,7 @@
 //! - A range that failed keeps the rows that it marked, unless the run is atomic: then the world sees nothing of it. Patches
 //!   of a call that failed never count.
 //! - A job that writes columns beside the rows is called for one range after the other.
+//! - Values of opaque components are looked up by entity in what the snapshot copied, so all shapes of calls have them.
 
 use std::{
     any::Any,
@@ -20,13 +21,18 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use peristyle_jobs::{EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, Lane, Lent, PatchSink, Scope};
+use peristyle_jobs::{
+    EntityLookup, Extra, JobCall, JobCallParts, JobError, JobRunner, JobShape, Lane, Lent, PatchSink, Scope,
+    ValueLookup,
+};
 use peristyle_layout::{
     Entity, PatchBuffer, Scalar,
     chunk::{CHUNK_ROWS, RANGE_ROWS},
 };
 
-use crate::{columns::JobColumns, snapshot::JobSnapshot, source::fold};
+use serde_json::Value;
+
+use crate::{columns::JobColumns, snapshot::JobSnapshot, source::fold, values::Values};
 
 /// Fewer rows are one range: a round trip to a worker costs more than it saves.
 const SPLIT_ROWS: usize = 8192;
@@ -139,10 +145,15 @@ impl JobSnapshot {
             indices: snapshot.indices(),
             handles: snapshot.handles(),
             entity_of: snapshot.entity_of(),
+            values: &snapshot.values,
             order: OnceLock::new(),
             room: order,
         };
-        let run = Run { runner, step, extra, snapshot, base, entities, given: &given };
+        let refused = unshown(self.shape(), runner).map(|component| {
+            let runner = runner.name();
+            JobError::Load(format!("`{runner}` cannot be shown component `{component}`, which has no columns"))
+        });
+        let run = Run { runner, refused, step, extra, snapshot, base, entities, given: &given };
         let rows_of = |range: usize| range * range_rows..((range + 1) * range_rows).min(rows);
         let settle = |rows: Range<usize>, result: Result<(), JobError>| {
             if let Err(error) = result {
@@ -240,6 +251,8 @@ const COLUMNS: usize = 64;
 /// What all ranges of a run share.
 struct Run<'a> {
     runner: &'a dyn JobRunner,
+    /// Why it cannot be called.
+    refused: Option<JobError>,
     step: Step,
     extra: Option<Extra<'a>>,
     snapshot: &'a JobSnapshot,
@@ -308,7 +321,7 @@ impl Run<'_> {
                 rows: rows as u32,
                 eids,
                 entities: &self.entities,
-                values: None,
+                values: (!self.snapshot.values.is_empty()).then_some(&self.entities as _),
                 columns,
                 changed,
                 despawn,
@@ -320,12 +333,15 @@ impl Run<'_> {
         }
     }
 
-    /// Runs call number `call` with a sink for its patches, which are kept if it succeeds.
+    /// Runs call number `call` with a sink for its patches, which are kept if it succeeds. A job that cannot be called fails.
     fn with_patches(
         &self,
         call: usize,
         run: impl FnOnce(Option<&PatchSink>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
+        if let Some(error) = &self.refused {
+            return Err(error.clone());
+        }
         if !self.snapshot.shape().patches_anything() {
             return run(None);
         }
@@ -406,6 +422,12 @@ pub(crate) fn lent(ptr: *mut u8, len: usize, scalar: Scalar) -> Lent {
     Lent { ptr: NonNull::new(ptr).expect("a snapshot with rows has memory"), len: len as u32, scalar }
 }
 
+/// The first component of a shape that a runner cannot be shown: it is opaque, and the runner takes columns only.
+pub(crate) fn unshown<'a>(shape: &'a JobShape, runner: &dyn JobRunner) -> Option<&'a str> {
+    let opaque = shape.components.iter().find(|component| component.opaque)?;
+    (!runner.takes_values()).then_some(&*opaque.name)
+}
+
 /// The text of a panic, if it had one.
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -418,15 +440,16 @@ struct Lookup<'a> {
     indices: &'a [u32],
     handles: &'a [u64],
     entity_of: fn(u64) -> Entity,
+    values: &'a Values,
     /// Rows by index; empty if they are in that order.
     order: OnceLock<Vec<u32>>,
     /// Room for `order`, from the last run.
     room: Mutex<Vec<u32>>,
 }
 
-impl EntityLookup for Lookup<'_> {
-    /// An index that no row has gives the first handle it could have had.
-    fn entity(&self, index: u32) -> Entity {
+impl Lookup<'_> {
+    /// The row of that index.
+    fn row(&self, index: u32) -> Option<usize> {
         let indices = self.indices;
         let order = self.order.get_or_init(|| {
             let mut order = std::mem::take(&mut *self.room.lock().unwrap_or_else(PoisonError::into_inner));
@@ -437,13 +460,26 @@ impl EntityLookup for Lookup<'_> {
             }
             order
         });
-        let row = if order.is_empty() {
-            indices.binary_search(&index).ok()
-        } else {
-            let at = order.binary_search_by_key(&index, |row| indices[*row as usize]).ok();
-            at.map(|at| order[at] as usize)
-        };
-        row.map_or_else(|| fold(index, 0), |row| (self.entity_of)(self.handles[row]))
+        if order.is_empty() {
+            return indices.binary_search(&index).ok();
+        }
+        let at = order.binary_search_by_key(&index, |row| indices[*row as usize]).ok()?;
+        Some(order[at] as usize)
+    }
+}
+
+impl EntityLookup for Lookup<'_> {
+    /// An index that no row has gives the first handle it could have had.
+    fn entity(&self, index: u32) -> Entity {
+        self.row(index).map_or_else(|| fold(index, 0), |row| (self.entity_of)(self.handles[row]))
+    }
+}
+
+impl ValueLookup for Lookup<'_> {
+    fn value(&self, component: u32, entity: Entity) -> Result<Value, String> {
+        let row = self.row(entity.index()).filter(|row| (self.entity_of)(self.handles[*row]) == entity);
+        let row = row.ok_or("the entity is not among the rows")?;
+        self.values.get(component, row).ok_or("the job did not declare it")?.clone()
     }
 }
 
@@ -486,6 +522,7 @@ mod tests {
                 indices: &indices,
                 handles: &handles,
                 entity_of: |handle| fold(handle as u32, (handle >> 32) as u32),
+                values: &Values::default(),
                 order: OnceLock::new(),
                 room: Mutex::default(),
             };

@@ -18,6 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     block::{ColumnMut, ColumnRef, prefetch},
     patch::PatchFault,
+    values::OpaqueValue,
 };
 
 /// Copies values into a column of as many rows.
@@ -124,8 +125,13 @@ struct DescribedColumn<C> {
     scatter: Scatter<C>,
 }
 
-/// Reads a value from JSON text.
-type Parse<C> = fn(&str) -> serde_json::Result<C>;
+/// How a value crosses that has no columns.
+struct Serde<C> {
+    /// Makes a copy in the data model of JSON.
+    copy: fn(&C) -> serde_json::Result<serde_json::Value>,
+    /// Reads a value from JSON text.
+    parse: fn(&str) -> serde_json::Result<C>,
+}
 
 /// A component's name, and its columns with the loops that fill them.
 pub struct Described<C> {
@@ -133,8 +139,8 @@ pub struct Described<C> {
     columns: Vec<DescribedColumn<C>>,
     /// What a new value is before its columns are set.
     make: Option<Box<dyn Fn() -> C + Send + Sync>>,
-    /// How a value is read that has no columns.
-    parse: Option<Parse<C>>,
+    /// If it is described by its `serde`.
+    serde: Option<Serde<C>>,
 }
 
 impl<C: 'static> Described<C> {
@@ -150,20 +156,21 @@ impl<C: 'static> Described<C> {
     /// assert_eq!(hull.name(), "Hull");
     /// ```
     pub fn new() -> Described<C> {
-        Described { name: short_name::<C>(), columns: Vec::new(), make: None, parse: None }
+        Described { name: short_name::<C>(), columns: Vec::new(), make: None, serde: None }
     }
 
     fn with_columns(self, columns: Vec<DescribedColumn<C>>) -> Described<C> {
         Described { columns, ..self }
     }
 
-    /// A component that is no numbers, named like its type: jobs can set, add and remove it by patches, whose values are
-    /// JSON.
+    /// A component that is no numbers, named like its type: jobs can be shown copies of its values, and set, add and remove
+    /// it by patches. Either way values are JSON.
     pub fn by_serde() -> Described<C>
     where
         C: Serialize + DeserializeOwned,
     {
-        Described { parse: Some(|text| serde_json::from_str(text)), ..Described::new() }
+        let serde = Serde { copy: |value| serde_json::to_value(value), parse: |text| serde_json::from_str(text) };
+        Described { serde: Some(serde), ..Described::new() }
     }
 
     /// Says what a value is before its columns are set, where a patch adds the component. Types that are columns altogether
@@ -174,7 +181,7 @@ impl<C: 'static> Described<C> {
 
     /// Whether it is described by its `serde`, and has no columns.
     pub fn is_opaque(&self) -> bool {
-        self.parse.is_some()
+        self.serde.is_some()
     }
 
     /// The same under another name.
@@ -207,13 +214,22 @@ impl<C: 'static> Described<C> {
         self.columns.iter().map(|column| &column.field)
     }
 
+    /// A copy of a value that is described by its `serde`.
+    ///
+    /// # Errors
+    /// Why the `serde` refused, or that there is none.
+    pub fn value(&self, value: &C) -> OpaqueValue {
+        let Some(Serde { copy, .. }) = &self.serde else { return Err("it lies in columns".to_owned()) };
+        copy(value).map_err(|error| error.to_string())
+    }
+
     /// Sets a value to what a patch says: all of it if it is described by its `serde`, else the fields that are columns.
     ///
     /// # Errors
     /// [`PatchFault`]; the value is as it was.
     pub fn set(&self, value: &mut C, patch: PatchBytes<'_>) -> Result<(), PatchFault> {
         let name = || self.name.clone();
-        if let Some(parse) = self.parse {
+        if let Some(Serde { parse, .. }) = &self.serde {
             let PatchBytes::Text(text) = patch else { return Err(PatchFault::NotPacked(name())) };
             *value =
                 parse(text).map_err(|error| PatchFault::Value { component: name(), message: error.to_string() })?;
@@ -240,14 +256,14 @@ impl<C: 'static> Described<C> {
     /// # Errors
     /// [`PatchFault`]; [`PatchFault::NotMade`] if the patch cannot say all of it.
     pub fn make(&self, patch: PatchBytes<'_>) -> Result<C, PatchFault> {
-        if let (Some(parse), PatchBytes::Text(text)) = (self.parse, patch) {
+        if let (Some(Serde { parse, .. }), PatchBytes::Text(text)) = (&self.serde, patch) {
             let fault = |error: serde_json::Error| error.to_string();
             return parse(text)
                 .map_err(|error| PatchFault::Value { component: self.name.clone(), message: fault(error) });
         }
         let Some(make) = &self.make else {
             // What is wrong with the patch comes first.
-            return Err(match (self.parse, patch) {
+            return Err(match (&self.serde, patch) {
                 (Some(_), _) => PatchFault::NotPacked(self.name.clone()),
                 (None, PatchBytes::Packed(_)) => PatchFault::NotMade(self.name.clone()),
                 (None, _) => PatchFault::NotText(self.name.clone()),

@@ -27,9 +27,17 @@ pub enum SpecError {
         /// The column.
         column: String,
     },
-    /// A component that is not described by columns was declared to be read or written in place.
-    #[error("component `{0}` is described by its serde: jobs can patch it, not reach it")]
+    /// A component that is not described by columns was declared to be written in place.
+    #[error(
+        "component `{0}` is described by its serde: jobs can read copies of it and patch it, not write it in place"
+    )]
     NoColumns(String),
+    /// A component was declared to be read by its `serde`, and to be read or written by its columns.
+    #[error("component `{0}` is declared by its serde and by its columns: jobs are lent one of them")]
+    TwoForms(String),
+    /// A component was declared by its `serde` to be read in a world where it lies in columns that jobs reach.
+    #[error("component `{0}` lies in columns in this world: declare those, not its serde")]
+    InColumns(String),
     /// Columns beside the rows have the same name as others that the job has.
     #[error("two resources are named `{0}`")]
     DuplicateResource(String),
@@ -58,6 +66,12 @@ pub enum SnapshotError {
     /// A source has more rows than a snapshot counts.
     #[error("a source of {0} rows: a snapshot has fewer than 2^32")]
     TooManyRows(usize),
+    /// A source does not give values of opaque components.
+    #[error("component `{component}` is described by its serde: this source gives no values, only columns")]
+    NoValues {
+        /// The component.
+        component: String,
+    },
     /// An entity's index has no place in a handle.
     #[error("entity index {index} at row {row}: jobs know indices up to {INDEX_MAX}")]
     Index {
@@ -95,6 +109,14 @@ pub enum OffloadError {
     /// A job is to take all rows in parts that takes one call at a time only.
     #[error("job `{0}` is to take all parts at once, but takes one at a time")]
     NoParts(String),
+    /// A job is to read an opaque component that can be shown columns only.
+    #[error("job `{job}`: it cannot be shown component `{component}`, which is described by its serde, not by columns")]
+    NoValues {
+        /// The job.
+        job: String,
+        /// The component.
+        component: String,
+    },
     /// In place was asked for, of a world that has to be copied.
     #[error("job `{0}`: this world cannot be worked on in place")]
     NotInPlace(String),

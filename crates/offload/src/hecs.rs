@@ -35,8 +35,9 @@ use crate::{
     describe::Described,
     patch::{Applied, Change, PatchFault},
     segments::Segments,
-    source::{Column, Placed, Source},
+    source::{Column, NoValues, Placed, Source},
     spec::{Backend, Declared, DeclaredParts, Filters, Patches, Reads, Writes},
+    values::OpaqueValue,
 };
 
 /// `hecs`, as what can be declared of its worlds.
@@ -62,6 +63,8 @@ impl HecsFilter {
 trait Access: Send + Sync {
     fn filter(&self) -> HecsFilter;
     fn gather(&self, field: usize, archetype: &Archetype, rows: Range<usize>, out: ColumnMut<'_>);
+    /// Copies values that are described by their `serde`.
+    fn values(&self, archetype: &Archetype, rows: Range<usize>, out: &mut [OpaqueValue]);
     fn scatter(&self, field: usize, archetype: &Archetype, rows: &[u32], first: u32, column: ColumnRef<'_>);
     fn scatter_one(&self, field: usize, entity: EntityRef<'_>, row: u32, column: ColumnRef<'_>);
     /// Applies a patch to a living entity.
@@ -77,6 +80,10 @@ impl<C: Component> Access for Described<C> {
     fn gather(&self, field: usize, archetype: &Archetype, rows: Range<usize>, out: ColumnMut<'_>) {
         let values = archetype.get::<&C>().expect(NOT_MATCHED);
         Described::gather(self, field, &values[rows], out);
+    }
+    fn values(&self, archetype: &Archetype, rows: Range<usize>, out: &mut [OpaqueValue]) {
+        let values = archetype.get::<&C>().expect(NOT_MATCHED);
+        out.iter_mut().zip(&values[rows]).for_each(|(out, value)| *out = self.value(value));
     }
     fn scatter(&self, field: usize, archetype: &Archetype, rows: &[u32], first: u32, column: ColumnRef<'_>) {
         let mut values = archetype.get::<&mut C>().expect(NOT_MATCHED);
@@ -220,6 +227,14 @@ impl Source for HecsSource<'_> {
             let archetype = self.archetype(table).expect(NOT_MATCHED);
             component.gather(column.field, archetype, of_table, out.rows(of_out));
         });
+    }
+
+    fn values(&mut self, component: usize, rows: Range<usize>, out: &mut [OpaqueValue]) -> Result<(), NoValues> {
+        let component = &self.tables.components[component].0;
+        self.tables.segments.for_each(rows, |table, of_table, of_out| {
+            component.values(self.archetype(table).expect(NOT_MATCHED), of_table, &mut out[of_out]);
+        });
+        Ok(())
     }
 
     fn place(&mut self, changed: &[u32], handles: &[u64], placed: &mut Placed) {

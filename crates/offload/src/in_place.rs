@@ -62,9 +62,13 @@ impl JobSnapshotSpec<InPlace> {
     /// The job for the scheduler of such a world. Components have the names that they have in the world.
     ///
     /// # Errors
-    /// [`SpecError`] if names collide or cannot be used.
+    /// [`SpecError`] if names collide or cannot be used; [`SpecError::InColumns`] if a component that is read is described by
+    /// its `serde`.
     pub fn into_job(self, runner: impl JobRunner + 'static) -> Result<Job, SpecError> {
         let DeclaredParts { shape, mut components, patches, with, without } = self.build()?.into_parts();
+        if let Some(opaque) = shape.components.iter().find(|component| component.opaque) {
+            return Err(SpecError::InColumns(opaque.name.clone()));
+        }
         components.extend(patches.into_iter().map(|(_, declare)| declare));
         let job = components.into_iter().fold(Job::new(runner), |job, Declare(declare)| declare(job));
         let job = with.into_iter().fold(job, |job, filter| (filter.with)(job));

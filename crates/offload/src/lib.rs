@@ -22,6 +22,8 @@
 //! - An entity that is gone, or left what the job asked for, is skipped and counted. It is never an error.
 //! - A frame of a world of steady size allocates nothing.
 //! - A patch that cannot be applied is reported, and the others go on.
+//! - What is no numbers has no columns: declared [by its `serde`](Described::by_serde) to be read, its values are copied
+//!   when the snapshot is taken, and calls give those; written it is by patches.
 //! - Unsafe code is in `block` (typed views of one allocation), `call` (leases) and, for one function of it, `hecs`.
 //!
 //! # Not here
@@ -40,6 +42,7 @@ mod segments;
 mod snapshot;
 mod source;
 mod spec;
+mod values;
 
 #[cfg(feature = "hecs")]
 pub mod hecs;
@@ -58,8 +61,9 @@ pub use offload::{Host, Offload, Report, Way};
 pub use patch::{Applied, Change, PatchCommit, PatchFault, REFUSALS_KEPT, RefusedPatch};
 pub use segments::Segments;
 pub use snapshot::{CommitReport, ComponentCommit, JobSnapshot};
-pub use source::{Column, Placed, Source, fold};
+pub use source::{Column, NoValues, Placed, Source, fold};
 pub use spec::{Backend, Declared, DeclaredParts, Filters, JobSnapshotSpec, Patches, Reads, Writes};
+pub use values::OpaqueValue;
 
 // Jobs that are Rust functions, and what they are given.
 #[doc(no_inline)]

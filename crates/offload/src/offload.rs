@@ -6,7 +6,7 @@ use peristyle_jobs::{Access, Extra, JobRunner, JobShape, Pool};
 use serde::Serialize;
 
 use crate::{
-    call::{CallShape, Manner, RunReport, Step},
+    call::{CallShape, Manner, RunReport, Step, unshown},
     columns::{JobColumns, SharedColumns},
     error::{OffloadError, SpecError},
     ferry::{Ferry, FerryError, Landed},
@@ -314,10 +314,14 @@ impl Offload {
         if self.is_away() {
             return Err(OffloadError::Away(self.runner.name().to_owned()));
         }
-        // They are gone if a source panicked while it was read or written.
         if self.manner.shape == CallShape::Parts && !self.runner.takes_parts() {
             return Err(OffloadError::NoParts(self.runner.name().to_owned()));
         }
+        if let Some(component) = unshown(&self.shape, &*self.runner) {
+            let (job, component) = (self.runner.name().to_owned(), component.to_owned());
+            return Err(OffloadError::NoValues { job, component });
+        }
+        // They are gone if a source panicked while it was read or written.
         Ok(self.buffers.take().unwrap_or_else(|| self.fresh()))
     }
 

@@ -1,7 +1,7 @@
 //! A job's view of a world: typed columns, entity ids, changed bits.
 //!
 //! A snapshot is taken from a [`Source`], worked on, and committed to a source; then it is taken again, into the same
-//! memory. Each declared field is one contiguous column of all rows.
+//! memory. Each declared field is one contiguous column of all rows; of an opaque component there is a value per row.
 //!
 //! # Rules
 //! - Bits are zero when a snapshot was taken and after it was committed: nothing is written twice.
@@ -26,7 +26,8 @@ use crate::{
     columns::{JobColumns, SharedColumns},
     error::{SnapshotError, SpecError},
     patch::{Change, PatchCommit},
-    source::{Column, Placed, Source, fold},
+    source::{Column, NoValues, Placed, Source, fold},
+    values::{OpaqueValue, Values},
 };
 
 /// Rows that are gathered together: few enough that a struct's second field is read from a cache, enough that calls do
@@ -46,6 +47,7 @@ pub struct JobSnapshot {
     /// Each component's first column in the block, and its bitset if it is written.
     components: Vec<ComponentAt>,
     pub(crate) block: Block,
+    pub(crate) values: Values,
     rows: usize,
     entity_of: fn(u64) -> Entity,
     pub(crate) run: RunReport,
@@ -129,6 +131,7 @@ impl JobSnapshot {
         JobSnapshot {
             components,
             block,
+            values: Values::new(&shape),
             rows: 0,
             entity_of: |handle| fold(handle as u32, (handle >> 32) as u32),
             run: RunReport::default(),
@@ -194,6 +197,13 @@ impl JobSnapshot {
     /// A column, by the names of component and field; none if there is no such column of `E`.
     pub fn column<E: Element>(&self, component: &str, field: &str) -> Option<&[E]> {
         self.block.column(self.find(component, field)?, 0..self.rows).of()
+    }
+
+    /// The value of a row of an opaque component, as it was when the snapshot was taken; none if there is no such component
+    /// or row.
+    pub fn value(&self, component: &str, row: usize) -> Option<&OpaqueValue> {
+        let id = self.shape.components[self.position(component)?].id;
+        self.values.get(id, row).filter(|_| row < self.rows)
     }
 
     /// A column, to write, and the component's changed bits, in which row `i` is bit `i % 64` of word `i / 64`: for jobs
@@ -269,7 +279,8 @@ impl JobSnapshot {
         &self.commit
     }
 
-    /// Takes the source's rows, in place of what was there. Allocates only if there are more rows than ever before.
+    /// Takes the source's rows, in place of what was there. Allocates only if there are more rows than ever before,
+    /// and for values of opaque components.
     ///
     /// # Errors
     /// [`SnapshotError`]; the snapshot is empty then.
@@ -281,6 +292,7 @@ impl JobSnapshot {
             return Err(SnapshotError::TooManyRows(rows));
         }
         self.block.reserve(rows)?;
+        self.values.reset(rows)?;
         for start in (0..rows).step_by(GATHER_ROWS) {
             let range = start..(start + GATHER_ROWS).min(rows);
             let [handles, indices] = self.block.columns_mut([HANDLES, INDICES], range.clone());
@@ -296,6 +308,10 @@ impl JobSnapshot {
                     source.gather(Column { component, field }, range.clone(), out);
                 }
             }
+            self.values.gather(range.clone(), |at, out| {
+                let none = |NoValues| SnapshotError::NoValues { component: self.shape.components[at].name.clone() };
+                source.values(at, range.clone(), out).map_err(none)
+            })?;
         }
         self.rows = rows;
         self.forget(0..rows);

@@ -7,6 +7,7 @@ use peristyle_layout::{Entity, GENERATION_MAX, INDEX_MAX};
 use crate::{
     block::{ColumnMut, ColumnRef},
     patch::{Applied, Change, PatchFault},
+    values::OpaqueValue,
 };
 
 /// One declared column: which component, and which of its columns, in declared order.
@@ -42,9 +43,14 @@ impl Placed {
     }
 }
 
+/// What a source says that gives no values of opaque components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this source gives columns, and no values")]
+pub struct NoValues;
+
 /// A world as a list of rows, column by column. A snapshot is taken from one and committed to one.
 ///
-/// Calls come in this order: `count`, then `ids` and `gather` for ranges of those rows; later, maybe frames later, and
+/// Calls come in this order: `count`, then `ids`, `gather` and `values` for ranges of those rows; later, maybe frames later, and
 /// with the world changed meanwhile, `begin_commit`, then for each written component `place`, `scatter` for its columns and
 /// `mark`, then `patch` for each patch of the job, then `despawn`. What `count` found (which
 /// table holds which rows) has to be kept until then. Ranges are some thousand rows, so a call may be dynamic inside, a
@@ -59,6 +65,16 @@ pub trait Source {
 
     /// Copies a column's `rows` into `out`, which is as long.
     fn gather(&mut self, column: Column, rows: Range<usize>, out: ColumnMut<'_>);
+
+    /// Puts copies of the `rows`' values of an opaque component, by its position among the declared ones, into `out`, which
+    /// is as long. A value that its `serde` refuses is the reason. Asked only of components that are opaque in the shape.
+    ///
+    /// # Errors
+    /// [`NoValues`]: a source that does not say how gives none. The snapshot is not taken then.
+    fn values(&mut self, component: usize, rows: Range<usize>, out: &mut [OpaqueValue]) -> Result<(), NoValues> {
+        let _ = (component, rows, out);
+        Err(NoValues)
+    }
 
     /// Readies for a commit. Structure may have changed since `count`.
     fn begin_commit(&mut self) {}

@@ -105,16 +105,18 @@ impl<B: Backend> JobSnapshotSpec<B> {
         self.writes_as(C::describe())
     }
 
-    /// The job reads what is described of a component; for types that do not [`Describe`] themselves.
+    /// The job reads what is described of a component; for types that do not [`Describe`] themselves. Of one that is
+    /// described [by its `serde`](Described::by_serde) calls give copies of values; [patches](Self::patches_as) write it.
     pub fn reads_as<C: 'static>(self, described: Described<C>) -> JobSnapshotSpec<B>
     where
         B: Reads<C>,
     {
         let shape = shape_of(&described, Access::Read);
-        self.with_columns(&described).entry(TypeId::of::<C>(), shape, || B::reads(described))
+        self.entry(TypeId::of::<C>(), shape, || B::reads(described))
     }
 
-    /// The job writes what is described of a component; its other fields stay as they are.
+    /// The job writes what is described of a component; its other fields stay as they are. It has to have columns: what is
+    /// described by its `serde` is written by [patches](Self::patches_as).
     pub fn writes_as<C: 'static>(self, described: Described<C>) -> JobSnapshotSpec<B>
     where
         B: Writes<C>,
@@ -139,13 +141,13 @@ impl<B: Backend> JobSnapshotSpec<B> {
     {
         let rust_type = TypeId::of::<C>();
         if self.patched.iter().all(|known| known.rust_type != rust_type) {
-            let shape = ComponentShape { opaque: described.is_opaque(), ..shape_of(&described, Access::Write) };
+            let shape = shape_of(&described, Access::Write);
             self.patched.push(Entry { rust_type, shape, component: B::patches(described) });
         }
         self
     }
 
-    /// Sees that a component that is lent has columns.
+    /// Sees that a component that is written in place has columns.
     fn with_columns<C: 'static>(mut self, described: &Described<C>) -> JobSnapshotSpec<B> {
         if described.is_opaque() {
             self.error.get_or_insert(SpecError::NoColumns(described.name().to_owned()));
@@ -162,6 +164,9 @@ impl<B: Backend> JobSnapshotSpec<B> {
     ) -> JobSnapshotSpec<B> {
         match self.entries.iter_mut().find(|entry| entry.rust_type == rust_type) {
             None => self.entries.push(Entry { rust_type, shape, component: component() }),
+            Some(known) if known.shape.opaque != shape.opaque => {
+                self.error.get_or_insert(SpecError::TwoForms(shape.name));
+            }
             Some(known) if known.shape.access == Access::Read && shape.access == Access::Write => {
                 *known = Entry { rust_type, shape, component: component() };
             }
@@ -231,8 +236,10 @@ impl<B: Backend> JobSnapshotSpec<B> {
 }
 
 fn shape_of<C: 'static>(described: &Described<C>, access: Access) -> ComponentShape {
-    let (name, fields) = (described.name().to_owned(), described.fields().cloned().collect());
-    ComponentShape { id: 0, name, fields, access, opaque: false }
+    let (name, opaque) = (described.name().to_owned(), described.is_opaque());
+    // Whatever columns were added to a `serde`, values cross as a whole.
+    let fields = if opaque { Vec::new() } else { described.fields().cloned().collect() };
+    ComponentShape { id: 0, name, fields, access, opaque }
 }
 
 /// Checks a component's names, also against those before it.

@@ -28,8 +28,8 @@ async function open(url = server.url, options = {}) {
 }
 const shown = (page) =>
   page.waitForFunction(() => {
-    const { view, client } = globalThis.peristyle.connection;
-    return view?.length > 0 && client.version >= 0 && document.getElementById("time").textContent !== "00:00";
+    const { view } = globalThis.peristyle.connection;
+    return view?.length > 0 && document.getElementById("time").textContent !== "00:00";
   });
 const tick = (page) => page.evaluate(() => globalThis.peristyle.connection.view.tick);
 const ticksOn = (page, from) => page.waitForFunction((from) => globalThis.peristyle.connection.view.tick > from + 30, from);

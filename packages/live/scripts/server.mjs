@@ -15,6 +15,8 @@ export async function serve({ port = 0, args = [] } = {}) {
   const child = spawn(command, ["demo", "sky", "--listen", `127.0.0.1:${port}`, ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
+  // A test that fails leaves nothing running.
+  process.on("exit", () => child.kill("SIGKILL"));
   const lines = createInterface({ input: child.stderr });
   const said = [];
   const url = await new Promise((resolve, reject) => {

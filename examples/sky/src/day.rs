@@ -4,8 +4,8 @@
 //! one day has a resolution of 1/128 s at its end, and whole seconds are exact.
 //!
 //! # Rules
-//! - Fold in `f64`, then round to `f32`. Rounding is monotonic and departures are whole seconds, so a flight that has
-//!   departed by the `f64` clock has departed by the `f32` clock too.
+//! - Fold in `f64`, then round to `f32`, and compare with nothing but the rounded time: the clock that lets a flight
+//!   depart is the one that moves it. Rounding is monotonic, so no time goes back.
 //! - A tick moves the day by at most [`TICK_SECONDS_MAX`], and no flight flies longer than what is left of a day after
 //!   that: so time since departure, modulo one day, tells a flight that has just arrived from one that is in the air.
 

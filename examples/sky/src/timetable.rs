@@ -214,7 +214,9 @@ pub fn departures(departs: &[f32], after: f64, until: f64) -> [Range<usize>; 2] 
     if until <= after {
         return [0..0, 0..0];
     }
-    let row_after = |time: f64| departs.partition_point(|&departs| f64::from(departs) <= time);
+    // By the clock that `step` and `airborne_at` read, or a flight whose second is met by rounding would be in the air
+    // for them and still on the ground here.
+    let row_after = |time: f64| departs.partition_point(|&departs| departs <= time as f32);
     let (after, until) = (fold(after), fold(until));
     if after <= until {
         [row_after(after)..row_after(until), 0..0]

@@ -117,3 +117,13 @@ fn departures_are_after_one_time_and_up_to_the_other() {
     assert_eq!(departures(&departs, 50.0, 86_450.0), [0..6, 0..0]);
     assert_eq!(departures(&[], 0.0, 60.0), [0..0, 0..0]);
 }
+
+/// A time just before a departure that is that departure as an `f32`.
+#[test]
+fn who_departs_by_the_rounded_clock_departs_once_and_flies() {
+    let (departs, arrives) = ([82_020.0], [83_820.0]);
+    let (before, at, next) = (254_468.7, 254_819.999_731_083_55, 255_171.3);
+    assert_eq!(departures(&departs, before, at), [0..1, 0..0]);
+    assert_eq!(departures(&departs, at, next), [1..1, 0..0]);
+    assert!(airborne_at(&departs, &arrives, at).eq([0]));
+}

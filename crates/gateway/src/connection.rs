@@ -35,7 +35,7 @@ use crate::feed::WorldFeed;
 use crate::gateway::{Shared, closed};
 use crate::limits::Rate;
 use crate::link::Link;
-use crate::metrics::Cut;
+use crate::metrics::{Cut, Place};
 use crate::trace::TraceFeed;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -113,6 +113,8 @@ pub(crate) struct Client {
     pub(crate) subscription: Subscription,
     /// What it may do; nothing until it has said its token.
     pub(crate) grant: Option<Grant>,
+    /// Its place among the gateway's clients, as long as it is served.
+    pub(crate) _place: Place,
 }
 
 impl Client {
@@ -135,7 +137,6 @@ impl Client {
             })
             .await;
         }
-        shared.metrics.leave();
     }
 
     /// Waits for a token, if one is needed, and checks what it grants.
@@ -200,8 +201,8 @@ impl Client {
                     host.connect_as(link.clone(), SyncMode::Patch, Some(&names))
                 }
             };
-            if let Err(error) = connected {
-                return End::Cut(Cut::Malformed, error.to_string());
+            if connected.is_err() {
+                return End::Left("the host goes away");
             }
         }
         let end = match session.greet(offer.epoch(), host.is_some()).await {

@@ -69,7 +69,7 @@ pub struct GatewayBuilder {
     limits: Limits,
     tokens: Tokens,
     origins: Vec<String>,
-    is_shared: bool,
+    is_unisolated: bool,
     may_be_exposed: bool,
     threads: usize,
     tls: Option<(Vec<u8>, Vec<u8>)>,
@@ -221,7 +221,7 @@ impl GatewayBuilder {
     /// Whether pages are cross-origin isolated, which they need for shared memory, and which keeps them from embedding what
     /// others serve without saying so. True unless told.
     pub fn isolated(mut self, is_isolated: bool) -> Self {
-        self.is_shared = !is_isolated;
+        self.is_unisolated = !is_isolated;
         self
     }
 
@@ -288,7 +288,7 @@ impl GatewayBuilder {
             limits: self.limits,
             tokens: self.tokens,
             origins: Origins::new(address, is_secure, self.origins),
-            is_isolated: !self.is_shared,
+            is_isolated: !self.is_unisolated,
             metrics: Arc::new(Metrics::new()),
             closing: watch::Sender::new(false),
         }

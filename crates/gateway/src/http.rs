@@ -158,13 +158,13 @@ fn upgrade(shared: &Arc<Shared>, name: Option<&str>, mut request: Request) -> Re
         let text = "this connection cannot become a WebSocket";
         return Err(shared.refuse(Refusal::Upgrade, StatusCode::UPGRADE_REQUIRED, text));
     };
-    if !shared.metrics.enter(shared.limits.clients) {
+    let Some(place) = shared.metrics.enter(shared.limits.clients) else {
         let text = format!("{} clients are here, no more may come", shared.limits.clients);
         return Err(shared.refuse(Refusal::Clients, StatusCode::SERVICE_UNAVAILABLE, text));
-    }
-    let client = Client { shared: shared.clone(), offer: Offer::clone(offer), subscription, grant };
+    };
+    let client = Client { shared: shared.clone(), offer: Offer::clone(offer), subscription, grant, _place: place };
     tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return client.shared.metrics.leave() };
+        let Ok(upgraded) = upgrade.await else { return };
         let config = config(client.shared.limits.message_bytes);
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         client.serve(socket).await;

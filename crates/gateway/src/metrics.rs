@@ -3,6 +3,7 @@
 //! The format is version 0.0.4 of Prometheus' text exposition: a line `# TYPE`, then a line for each sample.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,15 @@ impl Durations {
     }
 }
 
+/// A client's place, until it is dropped.
+pub(crate) struct Place(Arc<Metrics>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.clients.subtract(1);
+    }
+}
+
 /// What the network counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -115,18 +125,13 @@ impl Metrics {
     }
 
     /// Takes a place for a client, if fewer than so many are there.
-    pub(crate) fn enter(&self, max: usize) -> bool {
+    pub(crate) fn enter(self: &Arc<Self>, max: usize) -> Option<Place> {
         let taken = self.clients.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |clients| {
             (clients < max as u64).then_some(clients + 1)
         });
-        if taken.is_ok() {
-            self.connected.add(1);
-        }
-        taken.is_ok()
-    }
-
-    pub(crate) fn leave(&self) {
-        self.clients.subtract(1);
+        taken.ok()?;
+        self.connected.add(1);
+        Some(Place(self.clone()))
     }
 
     pub(crate) fn clients(&self) -> u64 {

@@ -944,25 +944,16 @@ unsafe fn tear_down(cx: &mut JSContext, realm: &Realm) {
 }
 
 /// The engine has something to run on the agent's thread. Called on any thread, with locks of the engine held.
+///
+/// An inbox takes it also when it is closed, for the teardown to give back: a task that is refused is destroyed under the
+/// locks that its destructor takes, and the process hangs.
 unsafe extern "C" fn dispatch(inbox: *mut c_void, dispatchable: *mut u8) -> bool {
     // SAFETY: the closure is the inbox, which outlives the runtime; the other is the address of a `UniquePtr`, a word, which
-    // is emptied only if the task is taken, or else by giving it back.
+    // is emptied only if the task is taken.
     unsafe {
         let (inbox, slot) = (&*inbox.cast::<Inbox>(), dispatchable.cast::<usize>());
-        let taken = take_dispatch(slot, inbox.push(Task::Engine(Dispatch(slot.read()))).is_ok());
-        if !taken {
-            release_failed_task(slot);
-        }
-        taken
+        take_dispatch(slot, inbox.push(Task::Engine(Dispatch(slot.read()))).is_ok())
     }
-}
-
-unsafe extern "C" {
-    /// `JS::Dispatchable::ReleaseFailedTask`, which the bindings leave out: who refuses a task must give it to its runtime.
-    /// Left where it is, it is destroyed under the locks that its destructor takes, and the process hangs: seen when an
-    /// agent was notified (`Atomics.waitAsync`) while it was torn down.
-    #[link_name = "_ZN2JS12Dispatchable17ReleaseFailedTaskEOSt10unique_ptrIS0_NS_12DeletePolicyIS0_EEE"]
-    fn release_failed_task(slot: *mut usize);
 }
 
 /// As [`dispatch`], not before some time has passed.

@@ -154,3 +154,38 @@ fn parts_and_a_whole_see_all_rows_and_columns_of_the_user() {
         assert_eq!(world.get::<&Position>(entities[8]).unwrap().x, 9.0);
     }
 }
+
+#[test]
+fn a_job_sees_what_is_no_column_as_copies_and_writes_it_by_patches() {
+    let source = "
+        export const handle = ({ snap, eids, cols }: any) => eids.flatMap((eid: number, i: number) => {
+            const name = snap.comps.Name.values[i];
+            if (cols.Name[i] !== name) throw new Error('two copies');
+            const kept = name.serial;
+            name.serial = 0;
+            return name.first === 'odd' ? [{ kind: 'set', eid, cid: 'Name', value: { first: 'seen', serial: kept } }] : [];
+        });";
+    let tables = || {
+        let spec = JobSnapshotSpec::<Hecs>::new().reads::<Position>().reads_as(Described::<Name>::by_serde());
+        Tables::new(spec.patches_as(Described::<Name>::by_serde()).build().unwrap())
+    };
+    for (way, workers) in [(Way::Copied, 0), (Way::Copied, 2), (Way::Transferred, 0)] {
+        let mut world = World::new();
+        let spawn = |i: usize| {
+            let first = if i % 2 == 0 { "even" } else { "odd" };
+            world.spawn((Position { x: i as f32, y: 0.0 }, Name { first: first.into(), serial: u64::MAX - i as u64 }))
+        };
+        let entities: Vec<_> = (0..2_000).map(spawn).collect();
+        let mut tables = tables();
+        let mut offload = Offload::new(tables.shape().clone(), job(source)).with_way(way).unwrap();
+        let report = offload.run(&mut tables.of(&mut world), &mut Pool::new(workers).unwrap(), STEP).unwrap();
+        assert!(report.run.failures.is_empty(), "{:?}", report.run.failures);
+        assert_eq!(report.commit.patches.applied, 1_000);
+        for (n, entity) in entities.iter().enumerate() {
+            let name = Name::clone(&world.get::<&Name>(*entity).unwrap());
+            // What the job did to its copy is nobody's, all digits came back, and only patches were written.
+            let first = if n % 2 == 0 { "even" } else { "seen" };
+            assert_eq!(name, Name { first: first.into(), serial: u64::MAX - n as u64 });
+        }
+    }
+}

@@ -34,6 +34,7 @@ use super::locks;
 use super::message::{Cloned, Packet};
 use super::port::{End, PostError, Room};
 use super::realm::{Realm, throw_clone_error};
+use super::scripts::PORTS;
 use super::wasm_module::WasmModule;
 use super::{exception, natives};
 
@@ -618,7 +619,7 @@ unsafe extern "C" fn read_transfer(
     closure: *mut c_void,
     out: ja::MutableHandleObject,
 ) -> bool {
-    guarded(raw, |_, realm| {
+    guarded(raw, |cx, realm| {
         if tag == PROBE_TAG {
             // SAFETY: called by the engine in the agent's realm, with a valid place to write to.
             unsafe {
@@ -633,6 +634,9 @@ unsafe extern "C" fn read_transfer(
         // `write_transfer` gave. The engine frees it if this fails, so the object owns it only once nothing can.
         unsafe {
             let Some(reading) = closure.cast::<ReadingRoot>().as_mut() else { return false };
+            if realm.run_part(cx, PORTS).is_err() {
+                return false;
+            }
             rooted!(in(raw) let object = ja::JS_NewObjectWithGivenProto(raw, &CLASS, realm.port_prototype()));
             if object.is_null() {
                 return false;

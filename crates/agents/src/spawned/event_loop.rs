@@ -37,7 +37,7 @@ use super::pool::{Ended, Order, Waiting};
 use super::port::{End, Refused};
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
-use super::scripts::DETERMINISTIC;
+use super::scripts::{DETERMINISTIC, EVENTS};
 use super::turns::Seated;
 use super::value::Value;
 use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
@@ -322,7 +322,7 @@ fn live(mut life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
 /// As for [`work`].
 unsafe fn wait(cx: &mut JSContext, realm: &Realm, Waiting { ready, orders }: Waiting) -> Option<Order> {
     // SAFETY: as the caller answers.
-    let set_up = unsafe { realm.run_web(cx) };
+    let set_up = unsafe { realm.run_web(cx).and_then(|_| realm.run_part(cx, EVENTS)) };
     let set_up = set_up.map(drop).map_err(|failed| match realm.failure(cx, failed) {
         Some(thrown) => thrown.into(),
         None => AgentError::Engine("the realm cannot be set up".into()),

@@ -1,7 +1,7 @@
 //! `DOMException`s: objects of a class of ours, so that a clone of one is one.
 //!
 //! An exception's name, message and stack are strings in its slots. Its prototype, and all that users see, comes from
-//! `web.js`.
+//! `web/exceptions.js`.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -17,6 +17,7 @@ use mozjs::{glue, rooted};
 use super::convert::{Converted, Pending, done};
 use super::natives::{Native, native};
 use super::realm::Realm;
+use super::scripts::EXCEPTIONS;
 
 /// Names exceptions in serialised data.
 pub(crate) const TAG: u32 = 0xFFFF_8005;
@@ -164,7 +165,8 @@ pub(crate) unsafe fn read(cx: &mut JSContext, realm: &Realm, reader: *mut JSStru
             }
         }
         rooted!(in(raw) let mut made = ptr::null_mut::<JSObject>());
-        match make(raw, realm, [&name, &message, &stack], &mut made) {
+        let prototype = realm.run_part(cx, EXCEPTIONS);
+        match prototype.and_then(|_| make(raw, realm, [&name, &message, &stack], &mut made)) {
             Ok(()) => made.get(),
             Err(Pending) => ptr::null_mut(),
         }

@@ -178,8 +178,6 @@ pub(crate) unsafe fn read(
     // SAFETY: as the caller answers. In this scope the engine takes no word for an address; it copies the bytes.
     unsafe {
         let raw = cx.raw_cx();
-        // Exceptions need their prototype.
-        realm.run_web(cx)?;
         let buffer = JSAutoStructuredCloneBufferWrapper::new(SCOPE, &CALLBACKS);
         let data = &raw mut (*buffer.as_raw_ptr()).data_;
         if !glue::WriteBytesToJSStructuredCloneData(bytes.as_ptr(), bytes.len(), data) {

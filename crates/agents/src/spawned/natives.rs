@@ -20,6 +20,7 @@ use super::inbox::Task;
 use super::message::{Content, Packet};
 use super::port::{End, PostError, Refused};
 use super::realm::{Phase, Realm, throw_exception};
+use super::scripts::{PORTS, Part};
 use super::value::Value;
 use super::{Thrown, broadcast, encoding, event_loop, exception, foreign, loader, url};
 use crate::agent::guarded;
@@ -32,7 +33,7 @@ pub(crate) type Native = unsafe extern "C" fn(*mut RawJSContext, u32, *mut RawVa
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&CStr, Native, u32); 22] = [
+    const NATIVES: [(&CStr, Native, u32); 24] = [
         (c"inspect", inspect, 0),
         (c"print", print, 2),
         (c"now", now, 0),
@@ -55,6 +56,8 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         (c"cores", cores, 0),
         (c"locks", super::locks::locks, 0),
         (c"seed", seed, 0),
+        (c"part", part, 1),
+        (c"prototype", prototype, 2),
     ];
     // SAFETY: as the caller answers.
     unsafe {
@@ -167,6 +170,25 @@ pub(crate) fn native(
                 false
             }
         }
+    })
+}
+
+/// `part(name)`: runs a part of the web's scripts that has not run yet.
+unsafe extern "C" fn part(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| match Part::place(&call.text(cx, 0)) {
+        // SAFETY: the context is in the agent's realm.
+        Some(at) => unsafe { call.realm.run_part(cx, at).map(drop) },
+        None => Ok(()),
+    })
+}
+
+/// `prototype(which, prototype)`: of ports (0) or of exceptions (1).
+unsafe extern "C" fn prototype(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |_, call| {
+        if let Some(prototype) = call.object(1) {
+            call.realm.keep_prototype(call.number(0) == 1.0, prototype);
+        }
+        Ok(())
     })
 }
 
@@ -532,6 +554,7 @@ pub(crate) unsafe fn open(
                 done(!list.is_null())?;
                 rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
                 for (at, end) in ends.into_iter().enumerate() {
+                    realm.run_part(cx, PORTS)?;
                     make_port(raw, realm, end, &mut port)?;
                     let flags = ja::JSPROP_ENUMERATE as u32;
                     done(ja::JS_DefineElement2(raw, list.handle().into(), at as u32, port.handle().into(), flags))?;

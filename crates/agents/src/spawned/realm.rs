@@ -271,7 +271,7 @@ impl Realm {
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
             natives::table(raw, &mut table)?;
             rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
-            // A second try finds it gone, which is as if it were closed. Its prototype does not exist yet: `web.js` gives it one.
+            // A second try finds it gone, which is as if it were closed. Its prototype does not exist yet: that part gives it one.
             let end = self.port.take().unwrap_or_else(|| End::pair(self.options.ports).0);
             super::clone::make_port(raw, self, end, &mut port)?;
             self.own_port.set(port.get());
@@ -282,16 +282,10 @@ impl Realm {
             self.call(cx, &web, &arguments, &mut tools)?;
             done(tools.is_object())?;
             rooted!(in(raw) let tools = tools.to_object());
-            for at in 0..Tool::Count as usize + 2 {
+            for (at, known) in self.tools.iter().enumerate() {
                 rooted!(in(raw) let mut tool = UndefinedValue());
                 done(ja::JS_GetElement(raw, tools.handle().into(), at as u32, tool.handle_mut().into()))?;
-                // Prototypes come last.
-                match self.tools.get(at) {
-                    Some(known) => known.set(tool.get()),
-                    None if !tool.is_object() => return Err(Pending),
-                    None if at == Tool::Count as usize => self.port_prototype.set(tool.to_object()),
-                    None => self.exception_prototype.set(tool.to_object()),
-                }
+                known.set(tool.get());
             }
         }
         Ok(())
@@ -350,13 +344,19 @@ impl Realm {
         self.global.get()
     }
 
-    /// Prototype of ports; null until `web.js` has run.
+    /// Keeps the prototype of ports, or of `DOMException`s.
+    pub(crate) fn keep_prototype(&self, of_exceptions: bool, prototype: *mut JSObject) {
+        let kept = if of_exceptions { &self.exception_prototype } else { &self.port_prototype };
+        kept.set(prototype);
+    }
+
+    /// Prototype of ports; null until the part [`PORTS`](super::scripts::PORTS) has run.
     pub(crate) fn port_prototype(&self) -> ja::Handle<*mut JSObject> {
         // SAFETY: traced where it lies.
         unsafe { self.port_prototype.handle() }
     }
 
-    /// Prototype of `DOMException`s; null until `web.js` has run.
+    /// Prototype of `DOMException`s; null until the part [`EXCEPTIONS`](super::scripts::EXCEPTIONS) has run.
     pub(crate) fn exception_prototype(&self) -> ja::Handle<*mut JSObject> {
         // SAFETY: traced where it lies.
         unsafe { self.exception_prototype.handle() }

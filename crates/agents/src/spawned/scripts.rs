@@ -1,9 +1,10 @@
 //! The scripts that make a spawned agent's realm what it is.
 //!
-//! `web.js` holds what most agents need. Everything else is a *part*: a script in `web/` that evaluates to a function, which
-//! gets the internals of `web.js` and returns the globals that it defines, by name. A part is run when one of those names is
-//! first looked up (see [`global`](super::global)), and so is `web.js`, or when Rust first needs one of its tools: an agent
-//! that does neither runs no script of ours.
+//! `web.js` holds what an agent needs that says who listens, and posts. Everything else is a *part*: a script in `web/` that
+//! evaluates to a function, which gets the internals of `web.js`, adds to them and returns the globals that it defines, by
+//! name. A part is run when one of those names is first looked up (see [`global`](super::global)), or when another script asks
+//! the internals for what it adds; `web.js` when one of its names is, or when Rust first needs one of its tools: an agent that
+//! does neither runs no script of ours.
 //!
 //! A script is compiled once, completely and without keeping its text, to a stencil: immutable data that every runtime makes
 //! its own functions from. Stencils belong to the parent runtime, as they hold strings of the engine's. Functions of ours
@@ -46,10 +47,9 @@ pub(crate) const INSPECT: Script = Script { name: c"peristyle:inspect", text: in
 pub(crate) const WEB: Script = Script { name: c"peristyle:web", text: include_str!("web.js"), at: 1 };
 
 /// The globals that `web.js` defines, all of them.
-pub(crate) const WEB_GLOBALS: [&str; 28] = [
+pub(crate) const WEB_GLOBALS: [&str; 14] = [
     "self",
     "name",
-    "console",
     "postMessage",
     "close",
     "onmessage",
@@ -62,23 +62,10 @@ pub(crate) const WEB_GLOBALS: [&str; 28] = [
     "reportError",
     "structuredClone",
     "queueMicrotask",
-    "setTimeout",
-    "setInterval",
-    "clearTimeout",
-    "clearInterval",
-    "DOMException",
-    "Event",
-    "EventTarget",
-    "MessageEvent",
-    "ErrorEvent",
-    "PromiseRejectionEvent",
-    "MessagePort",
-    "MessageChannel",
-    "Worker",
 ];
 
 /// At most 63. A name belongs to the first that has it.
-pub(crate) static PARTS: [Part; 7] = [
+pub(crate) static PARTS: [Part; 14] = [
     Part {
         name: c"peristyle:performance",
         text: include_str!("web/performance.js"),
@@ -104,12 +91,39 @@ pub(crate) static PARTS: [Part; 7] = [
         globals: &["AbortController", "AbortSignal", "CustomEvent"],
     },
     Part { name: c"peristyle:broadcast", text: include_str!("web/broadcast.js"), globals: &["BroadcastChannel"] },
+    Part { name: c"peristyle:exceptions", text: include_str!("web/exceptions.js"), globals: &["DOMException"] },
+    Part {
+        name: c"peristyle:events",
+        text: include_str!("web/events.js"),
+        globals: &["Event", "EventTarget", "MessageEvent", "ErrorEvent", "PromiseRejectionEvent"],
+    },
+    Part {
+        name: c"peristyle:ports",
+        text: include_str!("web/ports.js"),
+        globals: &["MessagePort", "MessageChannel"],
+    },
+    Part { name: c"peristyle:workers", text: include_str!("web/workers.js"), globals: &["Worker"] },
+    Part {
+        name: c"peristyle:timers",
+        text: include_str!("web/timers.js"),
+        globals: &["setTimeout", "setInterval", "clearTimeout", "clearInterval"],
+    },
+    Part { name: c"peristyle:console", text: include_str!("web/console.js"), globals: &["console"] },
+    Part { name: c"peristyle:collections", text: include_str!("web/collections.js"), globals: &[] },
 ];
 /// Places of parts that Rust runs.
 pub(crate) const LOCKS: usize = 1;
 pub(crate) const DETERMINISTIC: usize = 2;
+pub(crate) const EXCEPTIONS: usize = 7;
+pub(crate) const EVENTS: usize = 8;
+pub(crate) const PORTS: usize = 9;
 
 impl Part {
+    /// The place of the part that is called so, after `peristyle:`.
+    pub(crate) fn place(name: &str) -> Option<usize> {
+        PARTS.iter().position(|part| part.name.to_bytes().strip_prefix(b"peristyle:") == Some(name.as_bytes()))
+    }
+
     /// The script of the part at this place in [`PARTS`].
     pub(crate) fn script(at: usize) -> Script {
         let Part { name, text, .. } = PARTS[at];

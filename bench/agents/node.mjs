@@ -24,9 +24,12 @@ const own = {
   },
   // Resident bytes of an idle worker.
   async memory() {
+    const settle = () => new Promise((resolve) => setTimeout(resolve, 1000));
     await idle();
+    await settle();
     const before = process.memoryUsage.rss();
     for (let i = 0; i < 20; i++) await idle();
+    await settle();
     return (process.memoryUsage.rss() - before) / 20;
   },
 };

@@ -230,7 +230,7 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
     let random = {
         let mut arguments = vec!["test", "--tests"];
         arguments.extend(&packages);
-        cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000")
+        cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000").env("PERISTYLE_CLONE_RUNS", "200")
     };
     let fuzz = Step { name: "fuzz targets", action: Action::Check(fuzz::long) };
     choose([("asan", asan), ("loom", loom), ("random", random), ("fuzz", fuzz)], names)

@@ -76,6 +76,9 @@ fn ready_warm(cluster: &Cluster, _: &str) -> f64 {
     took
 }
 
+/// Until an agent is taken for idle, here and in Node: ours give memory back after half of that.
+const IDLE_FOR: Duration = Duration::from_secs(1);
+
 /// Resident bytes of an idle agent.
 fn memory(cluster: &Cluster, _: &str) -> f64 {
     const COUNT: usize = 200;
@@ -84,9 +87,11 @@ fn memory(cluster: &Cluster, _: &str) -> f64 {
     let settle =
         |agents: &[AgentHandle]| agents.iter().for_each(|agent| drop(agent.receive().wait().expect("a message")));
     settle(&first);
+    std::thread::sleep(IDLE_FOR);
     let before = resident();
     let agents = agents(COUNT);
     settle(&agents);
+    std::thread::sleep(IDLE_FOR);
     let took = (resident() - before) / COUNT as f64;
     for agent in first.into_iter().chain(agents) {
         agent.terminate();

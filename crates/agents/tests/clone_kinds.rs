@@ -241,15 +241,15 @@ fn bytes_that_are_no_clone_are_typed_errors() {
 }
 
 /// The engine is too heavy for the fuzzer's builds: this is its target, with a generator of its own. Each run is seeded, in a
-/// process of its own: a crash is a failure with its seed.
+/// process of its own: a crash is a failure with its seed. `PERISTYLE_CLONE_RUNS` makes more of them.
 #[test]
 fn mutated_clones_never_harm_the_process() {
-    const RUNS: u64 = 4;
     const INPUTS: u64 = 12_000;
     if let Ok(seed) = env::var("PERISTYLE_CLONE_SEED") {
         return read_mutated(seed.parse().unwrap(), INPUTS);
     }
-    for seed in 1..=RUNS {
+    let runs = env::var("PERISTYLE_CLONE_RUNS").map_or(4, |runs| runs.parse().unwrap());
+    for seed in 1..=runs {
         let this = env::current_exe().unwrap();
         let child = Command::new(this)
             .args(["mutated_clones_never_harm_the_process", "--exact", "--nocapture"])

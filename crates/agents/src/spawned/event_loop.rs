@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::gc::RootedGuard;
@@ -71,6 +72,11 @@ pub(crate) enum What {
         text: String,
     },
 }
+
+/// An agent to which nothing comes for so long gives memory back.
+const QUIET: Duration = Duration::from_millis(500);
+/// The largest heap that is collected then: a few milliseconds.
+const QUIET_HEAP_BYTES_MAX: u32 = 8 << 20;
 
 /// What an answer is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,13 +403,19 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, program: Option<Program>) -> E
         if realm.is_stopped() || !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
+        let mut quiet = Some(QUIET);
         while realm.phase.get() != Phase::Closing {
-            match realm.inbox.next() {
+            match realm.inbox.next(quiet) {
                 Next::Task(task) => {
+                    quiet = Some(QUIET);
                     let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
                     if !ran || !checkpoint(cx, realm) {
                         return terminated();
                     }
+                }
+                Next::Quiet => {
+                    give_memory_back(cx);
+                    quiet = None;
                 }
                 Next::Stop => return terminated(),
                 Next::Idle if realm.phase.get() == Phase::Starting => {
@@ -417,6 +429,27 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, program: Option<Program>) -> E
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
     }
+}
+
+/// Collects a small heap, so that an agent that waits keeps only what it uses. A large one would make a message wait.
+///
+/// # Safety
+/// As for [`work`].
+unsafe fn give_memory_back(cx: &mut JSContext) {
+    // SAFETY: as the caller answers; what is in use is rooted.
+    unsafe {
+        let raw = cx.raw_cx();
+        if ja::JS_GetGCParameter(raw, ja::JSGCParamKey::JSGC_BYTES) <= QUIET_HEAP_BYTES_MAX {
+            ja::PrepareForFullGC(raw);
+            ja::NonIncrementalGC(raw, ja::GCOptions::Shrink, ja::GCReason::API);
+        }
+    }
+    // The C library keeps what was freed, on every thread, unless it is told.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, on any thread.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// Makes the web's realm and begins to evaluate the main module.

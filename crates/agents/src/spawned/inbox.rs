@@ -54,6 +54,8 @@ pub(crate) type Due = (u64, u64);
 /// What a loop is to do.
 pub(crate) enum Next {
     Task(Task),
+    /// Nothing came for as long as was asked.
+    Quiet,
     /// Nothing is left to do, and nothing can come. The inbox is closed.
     Idle,
     /// The agent was told to stop.
@@ -335,13 +337,14 @@ impl Inbox {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// The next task; waits until there is one, if one can come.
-    pub(crate) fn next(&self) -> Next {
+    /// The next task; waits until there is one, if one can come. In real time it says once that it is quiet, after this long.
+    pub(crate) fn next(&self, quiet: Option<Duration>) -> Next {
         if let Some(seat) = &self.seat {
             return self.next_in_turn(seat);
         }
         let mut state = self.lock();
         let mut looked = false;
+        let mut quiet_ns = None;
         loop {
             if self.is_stopped() {
                 return Next::Stop;
@@ -353,6 +356,9 @@ impl Inbox {
                 state.closed = true;
                 return Next::Idle;
             }
+            if quiet_ns.is_some_and(|quiet| quiet <= self.clock.now_ns()) {
+                return Next::Quiet;
+            }
             let until = state.first_timed();
             if !looked && until.is_none_or(|until| until > self.clock.now_ns() + LOOK.as_nanos() as u64) {
                 let rung = self.wake.rung();
@@ -362,6 +368,8 @@ impl Inbox {
                 // What came meanwhile, seen or not, is found before the thread parks.
                 continue;
             }
+            quiet_ns = quiet_ns.or_else(|| quiet.map(|quiet| self.clock.now_ns() + quiet.as_nanos() as u64));
+            let until = until.into_iter().chain(quiet_ns).min();
             state = self.wake.park(state, |wake, state| self.clock.wait(wake, state, until));
         }
     }

@@ -97,11 +97,7 @@ pub(crate) static PARTS: [Part; 14] = [
         text: include_str!("web/events.js"),
         globals: &["Event", "EventTarget", "MessageEvent", "ErrorEvent", "PromiseRejectionEvent"],
     },
-    Part {
-        name: c"peristyle:ports",
-        text: include_str!("web/ports.js"),
-        globals: &["MessagePort", "MessageChannel"],
-    },
+    Part { name: c"peristyle:ports", text: include_str!("web/ports.js"), globals: &["MessagePort", "MessageChannel"] },
     Part { name: c"peristyle:workers", text: include_str!("web/workers.js"), globals: &["Worker"] },
     Part {
         name: c"peristyle:timers",

@@ -152,6 +152,30 @@ fn a_message_that_is_too_large_leaves_all_it_would_transfer() {
     assert_eq!(posted(&agent), json!(["DataCloneError", 8]));
 }
 
+#[test]
+fn a_buffer_that_is_its_own_message_goes_whole_or_stays() {
+    let ports = PortLimits { message_bytes: 4096, queue_messages: 100, queue_bytes: 1 << 20 };
+    // The limit lies between these sizes, as a message is larger than what it moves.
+    let text = "
+      const { port1, port2 } = new MessageChannel();
+      const wrong = [], sent = [];
+      for (let size = 3960; size <= 4104; size += 8) {
+        const buffer = new ArrayBuffer(size);
+        let got = 'ok';
+        try { port1.postMessage(buffer, [buffer]); sent.push(size); } catch (error) { got = error.name; }
+        if (got !== 'ok' && got !== 'DataCloneError') wrong.push(got);
+        if (buffer.byteLength !== (got === 'ok' ? 0 : size)) wrong.push(`${size}: ${got}, ${buffer.byteLength}`);
+      }
+      if (sent[0] !== 3960 || sent.at(-1) >= 4096) wrong.push(sent);
+      port2.onmessage = ({ data }) => {
+        if (data.byteLength !== sent.shift()) wrong.push(data.byteLength);
+        if (sent.length === 0) { port2.close(); postMessage(wrong); }
+      };";
+    let agent = spawn_with(text, AgentOptions { ports, ..AgentOptions::default() });
+    assert_eq!(posted(&agent), json!([]));
+    assert_eq!(agent.join().wait(), Exit::Finished);
+}
+
 // ---- clones from outside of the process ----
 
 /// Values without shared or transferred parts.

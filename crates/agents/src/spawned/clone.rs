@@ -50,6 +50,8 @@ const RULE_TAG: u32 = 0xFFFF_8003;
 const MODULE_TAG: u32 = 0xFFFF_8004;
 /// What the engine writes after a rule's object was seen: the rule, and the end of the list.
 const RULE_BYTES: u64 = 16;
+/// Bytes of a message that is nothing but a buffer that it transfers, without the buffer, at most.
+const SOLE_BYTES: u64 = 64;
 
 static SHARED: CloneDataPolicy =
     CloneDataPolicy { allowIntraClusterClonableSharedObjects_: true, allowSharedMemoryObjects_: true };
@@ -270,7 +272,15 @@ pub(crate) unsafe fn write(
                 done(!probe.is_null())?;
                 probed.set(ObjectValue(after(raw, probe.handle().into(), list.handle().into(), length)?));
             }
-            if length > 0
+            if let Some(source) = source.filter(|_| length == 1)
+                && is_sole(raw, value, list.handle().into())?
+            {
+                // Its size is known before.
+                match source.end.room().check(moved + SOLE_BYTES) {
+                    Ok(()) | Err(PostError::Closed) => {}
+                    Err(error) => return natives::refuse(cx, realm, &error).and(Err(Pending)),
+                }
+            } else if length > 0
                 && let Some(source) = source
             {
                 room = Some(source.end.room());
@@ -315,6 +325,20 @@ pub(crate) unsafe fn write(
         let bytes = writing.measured.unwrap_or_else(|| glue::GetLengthOfJSStructuredCloneData(data) as u64 + moved);
         let Writing { channels, modules, .. } = writing;
         Ok(Packet::cloned(Cloned { buffer, channels, modules, wrapped }, bytes))
+    }
+}
+
+/// Whether a value is the buffer that the list transfers first.
+///
+/// # Safety
+/// `raw` is this thread's context, in a realm; the list is an array without getters, and not empty.
+unsafe fn is_sole(raw: *mut RawJSContext, value: &RootedGuard<'_, JSVal>, list: ja::HandleObject) -> Converted<bool> {
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let mut first = UndefinedValue());
+        done(ja::JS_GetElement(raw, list, 0, first.handle_mut().into()))?;
+        let both = value.is_object() && first.is_object();
+        Ok(both && ptr::eq(value.to_object(), first.to_object()) && ja::IsArrayBufferObject(value.to_object()))
     }
 }
 

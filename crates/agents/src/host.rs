@@ -26,6 +26,8 @@ use crate::{AgentError, modules};
 
 /// Stack left to what cannot check for its end: our natives, the collector, system calls.
 const STACK_RESERVE_BYTES: usize = 256 << 10;
+/// Stack that the engine keeps from scripts, for itself.
+const SCRIPT_RESERVE_BYTES: usize = 110 << 10;
 /// Stack given to JavaScript at most, in bytes: main threads may have no limit.
 const STACK_BYTES_MAX: usize = 16 << 20;
 /// The least stack worth starting on, in bytes.
@@ -49,6 +51,8 @@ pub(crate) struct Host {
     _parent: Arc<Parent>,
 }
 
+// The lowest address that scripts of this thread may use of its stack.
+thread_local!(static FLOOR: Cell<usize> = const { Cell::new(0) });
 thread_local!(static HERE: Here = const { Here { host: RefCell::new(Weak::new()), agents: RefCell::new(Vec::new()) } });
 
 /// What this thread runs, weakly. Its destructor is registered after those of the engine's own thread-locals, and
@@ -99,7 +103,8 @@ impl Host {
         if Runtime::get().is_some() {
             return Err(AgentError::Engine("this thread already runs SpiderMonkey for somebody else".into()));
         }
-        let quota = stack_quota()?;
+        let (quota, base) = stack()?;
+        FLOOR.set(base.saturating_sub(quota - SCRIPT_RESERVE_BYTES));
         let ticket = parent.ticket()?;
         let counted = Counted::new()?;
         // SAFETY: the parent outlives the child: the host holds it and drops it last. This thread has no runtime.
@@ -118,7 +123,7 @@ impl Host {
         // was measured on this thread.
         let cx = unsafe {
             let raw = cx.raw_cx();
-            ja::JS_SetNativeStackQuota(raw, quota, quota - (10 << 10), quota - (110 << 10));
+            ja::JS_SetNativeStackQuota(raw, quota, quota - (10 << 10), quota - SCRIPT_RESERVE_BYTES);
             ja::SetJobQueue(raw, queue.cast());
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_MAX_NURSERY_BYTES, NURSERY_BYTES_MAX);
             ja::JS_SetGCParameter(raw, JSGCParamKey::JSGC_ALLOCATION_THRESHOLD, GARBAGE_MIB);
@@ -173,8 +178,8 @@ impl Drop for Host {
     }
 }
 
-/// Bytes of this thread's stack that JavaScript may use, counted from its base.
-fn stack_quota() -> Result<usize, AgentError> {
+/// Bytes of this thread's stack that JavaScript may use, counted from its base, and where that is.
+fn stack() -> Result<(usize, usize), AgentError> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut lowest, mut size) = (ptr::null_mut(), 0usize);
     // SAFETY: the calls get valid out-pointers; the attributes are initialised by the first, read by the second if that
@@ -195,7 +200,13 @@ fn stack_quota() -> Result<usize, AgentError> {
         let least = STACK_BYTES_MIN + STACK_RESERVE_BYTES;
         return Err(AgentError::Engine(format!("this thread's stack has {size} bytes, an agent needs {least}")));
     }
-    Ok(quota)
+    Ok((quota, lowest.addr() + size))
+}
+
+/// Whether scripts of this thread have at least so much stack left.
+pub(crate) fn has_stack(bytes: usize) -> bool {
+    let here = 0_u8;
+    (&raw const here).addr() >= FLOOR.get().saturating_add(bytes)
 }
 
 unsafe extern "C" fn no_host_data(

@@ -43,6 +43,7 @@ mod natives;
 mod node;
 mod pool;
 mod port;
+mod quiet;
 mod realm;
 mod reply;
 mod scripts;

@@ -86,3 +86,101 @@ fn hostile_values_end_in_standard_exceptions_and_a_usable_agent() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(agent.join().wait(), Exit::Finished);
 }
+
+/// Scripts of ours run after this one, which changed what is global.
+#[test]
+fn a_script_that_changes_globals_first_gets_nothing_of_ours() {
+    let text = r#"
+        const seen = new Set();
+        const hear = (value) => {
+          if (value === null || (typeof value !== 'object' && typeof value !== 'function') || value === globalThis) return;
+          for (const key of ['native', 'part', 'post', 'settle', 'setTimer', 'transferList']) {
+            try { if (key in value) seen.add(key); } catch {}
+          }
+        };
+        for (const owner of [Object, Reflect]) for (const name of Object.getOwnPropertyNames(owner)) {
+          const theirs = owner[name];
+          if (typeof theirs !== 'function' || name === 'prototype') continue;
+          owner[name] = function (...args) { args.forEach(hear); return theirs.apply(this, args); };
+        }
+        const P = Proxy;
+        globalThis.Proxy = new P(P, { construct(T, args) { args.forEach(hear); return new T(...args); } });
+        for (const Kind of [Map, Set, Promise, Array]) for (const name of Object.getOwnPropertyNames(Kind.prototype)) {
+          const theirs = Object.getOwnPropertyDescriptor(Kind.prototype, name);
+          if (typeof theirs.value !== 'function' || name === 'constructor' || (Kind === Array && name === 'forEach')) continue;
+          const { value } = theirs;
+          Kind.prototype[name] = function (...args) { hear(this); for (let i = 0; i < args.length; i++) hear(args[i]); return value.apply(this, args); };
+        }
+        onmessage = ({ data }) => {
+          const { port1, port2 } = new MessageChannel();
+          port1.onmessage = () => { port1.close(); postMessage([...seen]); };
+          setTimeout(() => port2.postMessage(new DOMException('x')), 1);
+          dispatchEvent(new Event('x'));
+          structuredClone(new Map([[1, data]]));
+        };"#;
+    let agent = Cluster::new().unwrap().spawn(Code::source("x.mjs", text), AgentOptions::default()).unwrap();
+    agent.port().post(&1).unwrap();
+    assert_eq!(agent.receive().wait().unwrap().get::<Vec<String>>(), Ok(vec![]));
+}
+
+/// What is read of a transfer list is what is transferred, whatever reading it does.
+#[test]
+fn a_transfer_list_that_gives_the_port_away_is_read_once() {
+    let text = "
+        const { port1, port2 } = new MessageChannel();
+        const other = new MessageChannel();
+        let reads = 0;
+        const transfer = { get 0() { reads++; other.port1.postMessage(0, [port1]); other.port2.close(); return new ArrayBuffer(8); }, length: 1,
+          *[Symbol.iterator]() { yield this[0]; } };
+        let ended = 'sent';
+        try { port1.postMessage(1, { transfer }); } catch (error) { ended = error.name; }
+        postMessage([ended, reads]);";
+    let agent = Cluster::new().unwrap().spawn(Code::source("x.mjs", text), AgentOptions::default()).unwrap();
+    // A port that was transferred posts to nobody.
+    assert_eq!(agent.receive().wait().unwrap().get::<(String, u32)>(), Ok(("sent".into(), 1)));
+}
+
+#[test]
+fn files_are_not_read_as_texts() {
+    let text = "const ends = [];
+        for (const path of ['/etc/passwd', '/proc/self/environ', 'file:///etc/passwd']) {
+          await import(path, { with: { type: 'text' } }).then(() => ends.push(path), () => {});
+        }
+        postMessage(ends);";
+    let place = std::env::temp_dir().join(format!("peristyle-texts-{}.mjs", std::process::id()));
+    std::fs::write(&place, text).unwrap();
+    let agent = Cluster::new().unwrap().spawn(Code::file(&place), AgentOptions::default()).unwrap();
+    assert_eq!(agent.receive().wait().unwrap().get::<Vec<String>>(), Ok(vec![]));
+    std::fs::remove_file(place).unwrap();
+}
+
+/// The first look at what our scripts define comes at the end of the stack.
+#[test]
+fn scripts_of_ours_are_not_begun_at_the_end_of_the_stack() {
+    let text = "
+        // Each frame on the way back tries, until it works.
+        const deep = (look) => {
+          let tries = 0, worked = false;
+          const f = () => { try { f(); } catch (error) { if (!worked) try { tries++; look(); worked = true; } catch {} throw error; } };
+          try { f(); } catch {}
+          if (!worked || tries < 2) postMessage(`${look}: ${tries} tries`);
+        };
+        deep(() => console.log);
+        deep(() => new EventTarget());
+        deep(() => setTimeout(() => postMessage('timer'), 1));
+        deep(() => new MessageChannel());
+        deep(() => new Atomics.Mutex());
+        const target = new EventTarget();
+        target.addEventListener('x', () => postMessage('event'));
+        onmessage = ({ data }) => { target.dispatchEvent(new Event('x')); new Atomics.Mutex(); const { port1, port2 } = new MessageChannel(); port1.addEventListener('y', () => postMessage('port')); port1.dispatchEvent(new Event('y')); };";
+    for stack_bytes in [512 << 10, 8 << 20] {
+        let options = AgentOptions { stack_bytes, ..AgentOptions::default() };
+        let agent = Cluster::new().unwrap().spawn(Code::source("x.mjs", text), options).unwrap();
+        agent.port().post(&1).unwrap();
+        let mut got = std::collections::BTreeSet::new();
+        while got.len() < 3 {
+            got.insert(agent.receive().wait().unwrap().get::<String>().unwrap());
+        }
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), ["event", "port", "timer"], "{stack_bytes}");
+    }
+}

@@ -521,3 +521,29 @@ fn handles_are_whole() {
         .unwrap();
     assert_eq!(missing, [""; 0]);
 }
+
+#[test]
+fn listeners_keep_signals_and_signals_let_go_of_listeners() {
+    // What nothing holds is collected while the agent waits; its end is told.
+    let text = "
+        const gone = new FinalizationRegistry((name) => { if (name === 'target') check(); });
+        const target = new EventTarget(), source = new AbortController(), kept = new AbortController();
+        let heard = 0;
+        target.addEventListener('x', () => heard++, { signal: AbortSignal.any([source.signal, kept.signal]) });
+        (() => {
+          // Its listener has gone, and the signal with it forgets whom it knew.
+          const once = new EventTarget();
+          gone.register(once, 'target');
+          once.addEventListener('y', () => {}, { once: true, signal: kept.signal });
+          once.dispatchEvent(new Event('y'));
+        })();
+        const check = () => {
+          target.dispatchEvent(new Event('x'));
+          source.abort();
+          target.dispatchEvent(new Event('x'));
+          postMessage([heard, kept.signal.aborted]);
+        };
+        onmessage = () => gone;";
+    let agent = Cluster::new().unwrap().spawn(Code::source("x.mjs", text), AgentOptions::default()).unwrap();
+    assert_eq!(agent.receive().wait().unwrap().get::<(u32, bool)>(), Ok((1, false)));
+}

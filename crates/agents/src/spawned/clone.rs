@@ -15,6 +15,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -179,8 +180,9 @@ pub(crate) unsafe fn make_port(
 }
 
 unsafe extern "C" fn finalize(_: *mut ja::GCContext, object: *mut JSObject) {
+    // Whoever watches the other end is told: no panic of theirs may enter the engine.
     // SAFETY: called by the engine, once, on the thread that owns the object. Dropping an end locks, but calls no engine.
-    drop(unsafe { take_port(object) });
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { take_port(object) })));
 }
 
 /// What the callbacks of one write know.
@@ -340,6 +342,33 @@ unsafe fn is_sole(raw: *mut RawJSContext, value: &RootedGuard<'_, JSVal>, list: 
         let both = value.is_object() && first.is_object();
         Ok(both && ptr::eq(value.to_object(), first.to_object()) && ja::IsArrayBufferObject(value.to_object()))
     }
+}
+
+/// Puts an array of the same elements in the place of a transfer list, so that reading it runs nobody's code any more. What
+/// is no object stays.
+///
+/// # Safety
+/// `raw` is this thread's context, in a realm.
+pub(crate) unsafe fn own_list(raw: *mut RawJSContext, list: &mut RootedGuard<'_, JSVal>) -> Converted<()> {
+    if !list.is_object() {
+        return Ok(());
+    }
+    // SAFETY: as the caller answers; values are rooted.
+    unsafe {
+        rooted!(in(raw) let given = list.to_object());
+        rooted!(in(raw) let own = ja::NewArrayObject1(raw, 0));
+        done(!own.is_null())?;
+        let mut length = 0;
+        done(ja::GetArrayLength(raw, given.handle().into(), &mut length))?;
+        rooted!(in(raw) let mut item = UndefinedValue());
+        for at in 0..length {
+            done(ja::JS_GetElement(raw, given.handle().into(), at, item.handle_mut().into()))?;
+            let flags = ja::JSPROP_ENUMERATE as u32;
+            done(ja::JS_DefineElement(raw, own.handle().into(), at, item.handle().into(), flags))?;
+        }
+        list.set(ObjectValue(own.get()));
+    }
+    Ok(())
 }
 
 /// A list that begins with `first`; not rooted.
@@ -682,8 +711,9 @@ unsafe extern "C" fn free_transfer(tag: u32, _: TransferableOwnership, content: 
     if tag == PORT_TAG
         && let Some(content) = NonNull::new(content)
     {
+        // As in `finalize`.
         // SAFETY: the box that `write_transfer` gave, which nobody read. Dropping it calls no engine.
-        drop(unsafe { Box::from_raw(content.cast::<PortBox>().as_ptr()) });
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(content.cast::<PortBox>().as_ptr()) })));
     }
 }
 

@@ -27,6 +27,7 @@ use super::locks;
 use super::realm::{Realm, throw_clone_error};
 use super::shared::{Handed, SharedBuffer};
 use super::value::{DEPTH_MAX, SAFE_MAX, Value};
+use crate::host::has_stack;
 
 /// An exception is pending, or the agent was terminated.
 #[derive(Debug)]
@@ -226,7 +227,7 @@ impl Reader<'_> {
     }
 
     unsafe fn object(&mut self, cx: &mut JSContext, object: &RootedGuard<'_, *mut JSObject>) -> Converted<Value> {
-        if self.open.len() >= DEPTH_MAX as usize {
+        if self.open.len() >= DEPTH_MAX as usize || !has_stack(0) {
             return self.refuse(cx, &format!("what nests more than {DEPTH_MAX} deep cannot cross to Rust"));
         }
         // SAFETY: the pointers point to roots of callers that have not returned.

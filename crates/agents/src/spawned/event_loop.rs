@@ -15,7 +15,6 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use mozjs::context::{JSContext, RawJSContext};
 use mozjs::gc::RootedGuard;
@@ -36,6 +35,7 @@ use super::natives;
 use super::node::{self, Origin, Seat};
 use super::pool::{Ended, Order, Waiting};
 use super::port::{End, Refused};
+use super::quiet::Quiet;
 use super::realm::{Phase, Realm, Tool};
 use super::reply::Answer;
 use super::scripts::{DETERMINISTIC, EVENTS};
@@ -72,11 +72,6 @@ pub(crate) enum What {
         text: String,
     },
 }
-
-/// An agent to which nothing comes for so long gives memory back.
-const QUIET: Duration = Duration::from_millis(500);
-/// The largest heap that is collected then: a few milliseconds.
-const QUIET_HEAP_BYTES_MAX: u32 = 8 << 20;
 
 /// What an answer is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,8 +283,9 @@ fn live(mut life: Life, spare: Option<(Waiting, &mut Option<Ended>)>) -> Exit {
                             rename(&order.life.options.name);
                             order.life.control.attach(host.remote());
                             drop(entered);
-                            let begun = realm.begin(raw, order.life);
+                            let port = realm.begin(order.life);
                             entered = Realm::enter(&realm);
+                            let begun = realm.take_over(raw, port);
                             let failed = |_| Exit::Failed(AgentError::Engine("the realm cannot be set up".into()));
                             begun.map_err(failed)
                         }
@@ -403,19 +399,18 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, program: Option<Program>) -> E
         if realm.is_stopped() || !node::begun(cx, realm) || !checkpoint(cx, realm) {
             return terminated();
         }
-        let mut quiet = Some(QUIET);
+        let mut quiet = Quiet::default();
         while realm.phase.get() != Phase::Closing {
-            match realm.inbox.next(quiet) {
+            match realm.inbox.next(quiet.after()) {
                 Next::Task(task) => {
-                    quiet = Some(QUIET);
+                    quiet.broken();
                     let ran = run(cx, realm, task) && node::run_ticks(cx, realm);
                     if !ran || !checkpoint(cx, realm) {
                         return terminated();
                     }
                 }
                 Next::Quiet => {
-                    give_memory_back(cx);
-                    quiet = None;
+                    quiet.give_memory_back(cx);
                 }
                 Next::Stop => return terminated(),
                 Next::Idle if realm.phase.get() == Phase::Starting => {
@@ -429,27 +424,6 @@ unsafe fn work(cx: &mut JSContext, realm: &Realm, program: Option<Program>) -> E
         }
         realm.failure.take().map_or(Exit::Closed, Exit::Failed)
     }
-}
-
-/// Collects a small heap, so that an agent that waits keeps only what it uses. A large one would make a message wait.
-///
-/// # Safety
-/// As for [`work`].
-unsafe fn give_memory_back(cx: &mut JSContext) {
-    // SAFETY: as the caller answers; what is in use is rooted.
-    unsafe {
-        let raw = cx.raw_cx();
-        if ja::JS_GetGCParameter(raw, ja::JSGCParamKey::JSGC_BYTES) <= QUIET_HEAP_BYTES_MAX {
-            ja::PrepareForFullGC(raw);
-            ja::NonIncrementalGC(raw, ja::GCOptions::Shrink, ja::GCReason::API);
-        }
-    }
-    // The C library keeps what was freed, on every thread, unless it is told.
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it may be called at any time, on any thread.
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 /// Makes the web's realm and begins to evaluate the main module.
@@ -843,7 +817,7 @@ pub(crate) fn start_worker(realm: &Realm, start: Start) -> Result<(u64, End), Ag
         drop(parent.push(Task::Worker(id, WorkerEvent::Error(thrown.clone()))));
     });
     if let Some(first) = first
-        && let Err(Refused::Error(error)) = ours.post(first)
+        && let Err(Refused::Error(error, _)) = ours.post(first)
     {
         return Err(AgentError::Engine(error.to_string()));
     }

@@ -19,7 +19,7 @@ use mozjs::jsapi::{JSAtomState, JSClass, JSClassOps, JSObject, JSString, Propert
 use mozjs::rooted;
 use mozjs::rust::Runtime;
 
-use super::realm::Realm;
+use super::realm::{Realm, SCRIPT_STACK_BYTES, needs_stack};
 use super::scripts::{PARTS, WEB_GLOBALS};
 use crate::agent::guarded;
 
@@ -104,6 +104,15 @@ unsafe extern "C" fn resolve(
         if let Some(realm) = Realm::here().filter(|realm| realm.global() == object.get())
             && let Some(definer) = definer(raw, key.get())
         {
+            let has_run = match definer {
+                Definer::Web => realm.has_web(),
+                Definer::Part(at) => realm.has_part(at),
+            };
+            // Before anything is defined: what is there is not looked up here again. With room for the calls to where the script
+            // is run, which asks again.
+            if !has_run && !guarded(raw, |cx| needs_stack(cx, SCRIPT_STACK_BYTES * 3 / 2).is_ok()) {
+                return false;
+            }
             // What a script adds to may be the engine's, which the script cannot look up while it is being looked up.
             if !ja::JS_ResolveStandardClass(raw, object, key, resolved) {
                 return false;

@@ -173,12 +173,13 @@ pub(crate) fn native(
     })
 }
 
-/// `part(name)`: runs a part of the web's scripts that has not run yet.
+/// `part(name)`: runs a part of the web's scripts that has not run yet; whether it did.
 unsafe extern "C" fn part(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
-    native(raw, argc, vp, |cx, call| match Part::place(&call.text(cx, 0)) {
+    native(raw, argc, vp, |cx, call| {
         // SAFETY: the context is in the agent's realm.
-        Some(at) => unsafe { call.realm.run_part(cx, at).map(drop) },
-        None => Ok(()),
+        let ran = Part::place(&call.text(cx, 0)).map_or(Ok(false), |at| unsafe { call.realm.run_part(cx, at) })?;
+        call.give(BooleanValue(ran));
+        Ok(())
     })
 }
 
@@ -303,10 +304,11 @@ unsafe extern "C" fn is_a_port(raw: *mut RawJSContext, argc: u32, vp: *mut RawVa
 unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
         rooted!(in(raw) let value = call.get(1));
-        rooted!(in(raw) let transfer = call.get(2));
-        // SAFETY: the context is in the agent's realm. The port is an argument, which the engine roots; it cannot be
-        // transferred through itself, so its box stays.
+        rooted!(in(raw) let mut transfer = call.get(2));
+        // SAFETY: the context is in the agent's realm. The port is an argument, which the engine roots. Its box stays until
+        // the value is written, as reading a list of our own runs no script; after that it is asked for again.
         unsafe {
+            clone::own_list(raw, &mut transfer)?;
             let Some(port) = call.port(0) else {
                 return clone::write(cx, call.realm, &value, &transfer, None).map(drop);
             };
@@ -323,8 +325,8 @@ unsafe extern "C" fn post(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
             // Writing ran code of the script, which may have given the port away.
             let Some(port) = call.port(0) else { return Ok(()) };
             match port.end.post(packet) {
-                Ok(()) | Err(Refused::Error(PostError::Closed)) => Ok(()),
-                Err(Refused::Error(error)) => refuse(cx, call.realm, &error),
+                Ok(()) | Err(Refused::Error(PostError::Closed, _)) => Ok(()),
+                Err(Refused::Error(error, _)) => refuse(cx, call.realm, &error),
                 Err(Refused::NeedsValue(packet)) => {
                     // The other end went to Rust meanwhile.
                     let packet = to_value(cx, call.realm, packet)?;
@@ -467,10 +469,11 @@ unsafe fn to_value(cx: &mut JSContext, realm: &Realm, packet: Packet) -> Convert
 unsafe extern "C" fn clone_value(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
     native(raw, argc, vp, |cx, call| {
         rooted!(in(raw) let mut value = call.get(0));
-        rooted!(in(raw) let transfer = call.get(1));
+        rooted!(in(raw) let mut transfer = call.get(1));
         rooted!(in(raw) let mut ports = UndefinedValue());
         // SAFETY: the context is in the agent's realm.
         unsafe {
+            clone::own_list(raw, &mut transfer)?;
             let packet = clone::write(cx, call.realm, &value, &transfer, None)?;
             if let Content::Clone(cloned) = packet.content {
                 clone::read(cx, call.realm, &cloned, &mut value, &mut ports)?;

@@ -222,7 +222,10 @@ pub(crate) fn boot(cx: &mut JSContext, realm: &Realm) -> Result<(), AgentError> 
     // SAFETY: the context is this thread's, in the realm, which is entered.
     let made = unsafe { realm.shared.parent.scripts.run(cx, boot, &mut part) };
     let made = made.and_then(|()| realm.use_tool(cx, Tool::Part, &[part.get()], &mut nothing));
-    made.map_err(|failed| realm.failed(cx, failed))
+    made.map_err(|failed| {
+        realm.node.ready.set(false);
+        realm.failed(cx, failed)
+    })
 }
 
 fn use_tool(

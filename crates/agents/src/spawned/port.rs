@@ -91,7 +91,7 @@ pub enum ReceiveError {
 
 /// What [`End::post`] says when it did not post.
 pub(crate) enum Refused {
-    Error(PostError),
+    Error(PostError, Packet),
     /// Rust reads there: the message must be a value.
     NeedsValue(Packet),
 }
@@ -242,19 +242,18 @@ impl End {
 
     /// Posts a message to the other end.
     pub(crate) fn post(&self, packet: Packet) -> Result<(), Refused> {
-        let refuse = |error| Err(Refused::Error(error));
         if packet.carries(self.channel()) {
             return Ok(());
         }
         let mut sides = self.channel.lock();
         if sides[self.side].closed || sides[1 - self.side].closed {
             drop(sides);
-            return refuse(PostError::Closed);
+            return Err(Refused::Error(PostError::Closed, packet));
         }
         let side = &mut sides[1 - self.side];
         if let Err(error) = check(side, &self.channel.limits, packet.bytes()) {
             drop(sides);
-            return refuse(error);
+            return Err(Refused::Error(error, packet));
         }
         if matches!(side.reader, Reader::Rust(_) | Reader::Callback { .. }) && !packet.is_value() {
             return Err(Refused::NeedsValue(packet));
@@ -542,17 +541,15 @@ impl Port {
             Ok(value) => value,
             Err(error) => return Err((error.into(), ports)),
         };
-        if let Err(error) = self.0.check(value.bytes()) {
-            if matches!(error, PostError::Full { .. }) {
-                self.0.await_room();
-            }
-            return Err((error, ports));
-        }
-        // Only this end fills the other queue, so the room stays; the other end may close, which drops the message.
         let ends = ports.into_iter().map(Port::into_end).collect();
         match self.0.post(Packet::value(value, ends)) {
             Ok(()) | Err(Refused::NeedsValue(_)) => Ok(()),
-            Err(Refused::Error(error)) => Err((error, Vec::new())),
+            Err(Refused::Error(error, packet)) => {
+                if matches!(error, PostError::Full { .. }) {
+                    self.0.await_room();
+                }
+                Err((error, packet.into_message().map_or_else(Vec::new, |message| message.ports)))
+            }
         }
     }
 

@@ -114,6 +114,9 @@ pub(crate) struct Realm {
 
 const WEB_BIT: u64 = 1 << 63;
 
+/// Stack that our scripts need when they are run, in bytes; with room.
+pub(super) const SCRIPT_STACK_BYTES: usize = 64 << 10;
+
 /// How far an agent has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -246,6 +249,7 @@ impl Realm {
         if self.has_web() {
             return Ok(false);
         }
+        needs_stack(cx, SCRIPT_STACK_BYTES)?;
         self.ran.set(self.ran.get() | WEB_BIT);
         // SAFETY: as the caller answers.
         let ran = unsafe { self.evaluate_web(cx) };
@@ -271,10 +275,12 @@ impl Realm {
             rooted!(in(raw) let mut table = ptr::null_mut::<JSObject>());
             natives::table(raw, &mut table)?;
             rooted!(in(raw) let mut port = ptr::null_mut::<JSObject>());
-            // A second try finds it gone, which is as if it were closed. Its prototype does not exist yet: that part gives it one.
-            let end = self.port.take().unwrap_or_else(|| End::pair(self.options.ports).0);
-            super::clone::make_port(raw, self, end, &mut port)?;
-            self.own_port.set(port.get());
+            // A second try finds it made. Its prototype does not exist yet: the part of ports gives it one.
+            port.set(self.own_port.get());
+            if let Some(end) = self.port.take() {
+                super::clone::make_port(raw, self, end, &mut port)?;
+                self.own_port.set(port.get());
+            }
             rooted!(in(raw) let mut name = UndefinedValue());
             text_to_js(raw, &self.options.name, &mut name)?;
             rooted!(in(raw) let mut tools = UndefinedValue());
@@ -291,15 +297,21 @@ impl Realm {
         Ok(())
     }
 
-    /// Gives what was set up in advance what it is to run. Natives do not find the realm meanwhile.
-    ///
-    /// # Safety
-    /// `raw` is this thread's context, in this realm, which is entered; `web.js` has run, and no other script.
-    pub(crate) unsafe fn begin(&mut self, raw: *mut RawJSContext, life: Life) -> Converted<()> {
+    /// Gives what was set up in advance what it is to run, but for the end of its channel. Natives do not find the realm
+    /// meanwhile, and nothing of the engine runs.
+    pub(crate) fn begin(&mut self, life: Life) -> End {
         let Life { shared, library, options, hooks, inbox, control, port, seat, program: _ } = life;
         (self.shared, self.library, self.options, self.hooks) = (shared, library, options, hooks);
         (self.inbox, self.control) = (inbox, control);
         self.node.seat = seat;
+        port
+    }
+
+    /// What follows [`begin`](Realm::begin): the end goes to the agent's port, and the global has its name.
+    ///
+    /// # Safety
+    /// `raw` is this thread's context, in this realm, which is entered; no script but ours has run.
+    pub(crate) unsafe fn take_over(&self, raw: *mut RawJSContext, port: End) -> Converted<()> {
         // SAFETY: as the caller answers; values are rooted, and nothing uses the port's box.
         unsafe {
             super::clone::give_end(self.own_port.get(), port);
@@ -375,6 +387,7 @@ impl Realm {
         if self.has_part(at) {
             return Ok(false);
         }
+        needs_stack(cx, SCRIPT_STACK_BYTES)?;
         self.ran.set(self.ran.get() | 1 << at);
         // SAFETY: as the caller answers.
         let ran = unsafe {
@@ -609,6 +622,15 @@ impl Realm {
     pub(crate) fn now_ms(&self) -> JSVal {
         DoubleValue(self.inbox.clock.now_ns() as f64 / 1e6)
     }
+}
+
+/// Fails if a script of ours might end in its middle, for want of stack: it is not run twice.
+pub(super) fn needs_stack(cx: &mut JSContext, bytes: usize) -> Converted<()> {
+    if crate::host::has_stack(bytes) {
+        return Ok(());
+    }
+    crate::agent::throw(cx, "too much recursion");
+    Err(Pending)
 }
 
 /// Throws a `DataCloneError`.

@@ -32,16 +32,12 @@
   }
 
   const put = (object, name, value) =>
-    defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
-
-  const assign = (object, values) => {
-    for (const key of ownKeys(values)) put(object, key, values[key]);
-  };
+    defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
 
   // What other manners than the web's do instead; set by `node/boot.js`.
   const manners = { uncaught: null, rejected: null, failed: null, transfer: null };
   const tag = ({ prototype }, value) =>
-    defineProperty(prototype, Symbol.toStringTag, { value, writable: false, enumerable: false, configurable: true });
+    defineProperty(prototype, Symbol.toStringTag, { __proto__: null, value, writable: false, enumerable: false, configurable: true });
 
   // What was thrown: [name, message, stack].
   const describe = (thrown) => {
@@ -74,6 +70,7 @@
     const { listeners } = state;
     // Whoever dispatches has the old list.
     listeners[at].removed = true;
+    listeners[at].forget?.();
     const next = [];
     for (let i = 0; i < listeners.length; i++) if (i !== at) next[next.length] = listeners[i];
     state.listeners = next;
@@ -87,6 +84,7 @@
       return -1;
     };
     defineProperty(object, `on${type}`, {
+      __proto__: null,
       get() {
         const state = stateOf(self ?? this);
         const at = own(state);
@@ -99,7 +97,7 @@
         if (at >= 0 && callback) state.listeners[at].callback = callback;
         else if (at >= 0) drop(state, at);
         else if (callback) {
-          const listener = { type, callback, capture: false, once: false, passive: false, attribute: true, removed: false };
+          const listener = { type, callback, capture: false, once: false, passive: false, attribute: true, removed: false, forget: undefined };
           state.listeners = [...state.listeners, listener];
         }
         state.changed?.(type, true);
@@ -111,15 +109,11 @@
 
   // ---- ports ----
 
-  // A list that the host can read without running anybody's code.
   const transferList = (options) => {
     if (options === undefined || options === null) return undefined;
     const given = Symbol.iterator in Object(options) ? options : options.transfer;
     if (given === undefined) return undefined;
-    const list = [];
-    for (const item of given) {
-      defineProperty(list, list.length, { value: item, writable: true, enumerable: true, configurable: true });
-    }
+    const list = [...given];
     manners.transfer?.(list);
     return list.length === 0 ? undefined : list;
   };
@@ -140,6 +134,9 @@
   });
   for (const type of ["message", "messageerror", "error", "unhandledrejection"]) attribute(globalThis, type, globalThis);
 
+  const define = (globals) => {
+    for (const key of ownKeys(globals)) put(globalThis, key, globals[key]);
+  };
   const functions = {
     addEventListener(type, callback, options) {
       internals.add(globalThis, type, callback, options);
@@ -175,7 +172,7 @@
       ]);
     },
   };
-  assign(globalThis, functions);
+  define(functions);
   put(globalThis, "self", globalThis);
   put(globalThis, "name", name);
 
@@ -191,16 +188,11 @@
     Worker: "workers", workers: "workers", workerSaid: "workers",
     timer: "timers", timers: "timers", clear: "timers", fire: "timers",
   };
-  const later = (_, name) => {
-    if (!(name in LATER)) return undefined;
-    native.part(LATER[name]);
-    return internals[name];
-  };
+  const later = (_, name) => (name in LATER && native.part(LATER[name]) ? internals[name] : undefined);
+  // A script that ran before may have changed what is global, and is not to get hold of this: parts add to it by plain
+  // assignment, which nobody can hear.
   const internals = {
     __proto__: new Proxy({ __proto__: null }, { __proto__: null, get: later }),
-    assign(values) {
-      assign(internals, values);
-    },
     native, inspect, parent, put, tag, apply, defineProperty, setPrototypeOf, manners, State, target, stateOf, listens, drop,
     attribute, describe, transferList, listenToParent,
   };
@@ -248,7 +240,7 @@
     (id, kind, name, message, stack) => internals.workerSaid(id, kind, name, message, stack),
     (id) => internals.woken(id),
     // Defines the globals of a part.
-    (part) => assign(globalThis, part(internals)),
+    (part) => define(part(internals)),
     // A channel's message, or the word that it cannot be read.
     (id, data, readable) => internals.heard(id, data, readable),
     (module) => (specifier) => native.resolve(module, `${specifier}`),

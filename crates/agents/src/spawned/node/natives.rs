@@ -274,9 +274,10 @@ unsafe extern "C" fn spawn(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue)
         let realm = call.realm;
         rooted!(in(raw) let asked = call.get(0));
         rooted!(in(raw) let first = call.get(1));
-        rooted!(in(raw) let transfer = call.get(2));
+        rooted!(in(raw) let mut transfer = call.get(2));
         // SAFETY: the context is in the agent's realm; values are rooted.
         let (asked, first) = unsafe {
+            clone::own_list(raw, &mut transfer)?;
             let asked = from_js(cx, realm, &asked)?.to::<Asked>();
             (asked, clone::write(cx, realm, &first, &transfer, None)?)
         };

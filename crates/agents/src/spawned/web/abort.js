@@ -71,11 +71,11 @@
           dependents.push(new WeakRef(signal));
         }
       }
-      // While somebody listens, its sources keep it.
+      // While somebody listens, or something is to be done, its sources keep it.
       const state = stateOf(signal);
       state.changed = (type) => {
         if (type !== "abort") return;
-        const listening = internals.listens(state, "abort");
+        const listening = internals.listens(state, "abort") || abort.algorithms.size > 0;
         for (const origin of abort.sources) {
           const { kept } = abortOf(origin);
           if (listening) (abortOf(origin).kept = kept ?? new Set()).add(signal);

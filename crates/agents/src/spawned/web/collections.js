@@ -6,6 +6,6 @@
   const { entries } = Map.prototype;
   const { values } = Set.prototype;
 
-  internals.assign({ entries: (value, isMap) => [...apply(isMap ? entries : values, value, [])] });
+  internals.entries = (value, isMap) => [...apply(isMap ? entries : values, value, [])];
   return {};
 });

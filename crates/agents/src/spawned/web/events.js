@@ -109,8 +109,8 @@
   for (const name of ["is", "began", "ended", "stopped", "passive"]) delete Event[name];
   const PHASES = ["NONE", "CAPTURING_PHASE", "AT_TARGET", "BUBBLING_PHASE"];
   for (let value = 0; value < PHASES.length; value++) {
-    defineProperty(Event, PHASES[value], { value, enumerable: true });
-    defineProperty(Event.prototype, PHASES[value], { value, enumerable: true });
+    defineProperty(Event, PHASES[value], { __proto__: null, value, enumerable: true });
+    defineProperty(Event.prototype, PHASES[value], { __proto__: null, value, enumerable: true });
   }
   tag(Event, "Event");
 
@@ -204,26 +204,38 @@
     let once = false;
     let passive = false;
     let signal;
+    let abort;
     if ((typeof options === "object" && options !== null) || typeof options === "function") {
       capture = !!options.capture;
       once = !!options.once;
       passive = !!options.passive;
       if (options.signal !== undefined) {
         const given = options.signal;
-        signal = (typeof given === "object" || typeof given === "function") && given !== null && State.of(given)?.abort;
-        if (!signal) throw new TypeError("addEventListener: the signal is no AbortSignal");
+        signal = (typeof given === "object" || typeof given === "function") && given !== null && State.of(given);
+        abort = signal && signal.abort;
+        if (!abort) throw new TypeError("addEventListener: the signal is no AbortSignal");
       }
     }
     if (callback !== null && callback !== undefined && typeof callback !== "function" && typeof callback !== "object") {
       throw new TypeError("addEventListener: the listener is neither a function nor an object");
     }
-    if (callback === null || callback === undefined || signal?.aborted) return;
+    if (callback === null || callback === undefined || abort?.aborted) return;
     if (find(state, type, callback, capture) >= 0) return;
     const next = [];
     for (let i = 0; i < state.listeners.length; i++) next[i] = state.listeners[i];
-    next[next.length] = { type, callback, capture, once, passive, attribute: false, removed: false };
+    const listener = { type, callback, capture, once, passive, attribute: false, removed: false, forget: undefined };
+    next[next.length] = listener;
     state.listeners = next;
-    signal?.algorithms.add(() => remove(object, type, callback, capture));
+    if (abort) {
+      // What the signal does, and keeps, as long as the listener is there.
+      const algorithm = () => remove(object, type, callback, capture);
+      abort.algorithms.add(algorithm);
+      signal.changed?.("abort");
+      listener.forget = () => {
+        abort.algorithms.delete(algorithm);
+        signal.changed?.("abort");
+      };
+    }
     state.changed?.(type);
   };
   const remove = (object, type, callback, options) => {
@@ -349,9 +361,21 @@
   const closed = (port) => void (port !== parent || State.of(port) ? dispatch(port, new Event("close")) : undefined);
   const unreadable = (port) => deliver(port, () => messageEvent("messageerror", null, []));
 
-  const made = { Event, EventTarget, MessageEvent, ErrorEvent, PromiseRejectionEvent };
-  internals.assign({
-    ...made, add, remove, dispatch, dispatchGiven, messageEvent, place, report, rejected, delivered, unreadable, closed,
-  });
-  return made;
+  internals.Event = Event;
+  internals.EventTarget = EventTarget;
+  internals.MessageEvent = MessageEvent;
+  internals.ErrorEvent = ErrorEvent;
+  internals.PromiseRejectionEvent = PromiseRejectionEvent;
+  internals.add = add;
+  internals.remove = remove;
+  internals.dispatch = dispatch;
+  internals.dispatchGiven = dispatchGiven;
+  internals.messageEvent = messageEvent;
+  internals.place = place;
+  internals.report = report;
+  internals.rejected = rejected;
+  internals.delivered = delivered;
+  internals.unreadable = unreadable;
+  internals.closed = closed;
+  return { Event, EventTarget, MessageEvent, ErrorEvent, PromiseRejectionEvent };
 });

@@ -49,11 +49,11 @@
   setPrototypeOf(DOMException.prototype, Error.prototype);
   tag(DOMException, "DOMException");
   for (let at = 0; at < CONSTANTS.length; at++) {
-    defineProperty(DOMException, `${CONSTANTS[at]}_ERR`, { value: at + 1, enumerable: true });
-    defineProperty(DOMException.prototype, `${CONSTANTS[at]}_ERR`, { value: at + 1, enumerable: true });
+    defineProperty(DOMException, `${CONSTANTS[at]}_ERR`, { __proto__: null, value: at + 1, enumerable: true });
+    defineProperty(DOMException.prototype, `${CONSTANTS[at]}_ERR`, { __proto__: null, value: at + 1, enumerable: true });
   }
 
   native.prototype(1, DOMException.prototype);
-  internals.assign({ DOMException });
+  internals.DOMException = DOMException;
   return { DOMException };
 });

@@ -56,6 +56,7 @@
     attribute(MessagePort.prototype, type);
     const { get, set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, `on${type}`);
     defineProperty(MessagePort.prototype, `on${type}`, {
+      __proto__: null,
       get() {
         portState(this);
         return apply(get, this, []);
@@ -72,14 +73,15 @@
   class MessageChannel {
     constructor() {
       const [port1, port2] = native.channel();
-      defineProperty(this, "port1", { value: port1, enumerable: true });
-      defineProperty(this, "port2", { value: port2, enumerable: true });
+      defineProperty(this, "port1", { __proto__: null, value: port1, enumerable: true });
+      defineProperty(this, "port2", { __proto__: null, value: port2, enumerable: true });
     }
   }
 
   // The agent's own came before its class.
   setPrototypeOf(parent, MessagePort.prototype);
   native.prototype(0, MessagePort.prototype);
-  internals.assign({ MessagePort, portState });
+  internals.MessagePort = MessagePort;
+  internals.portState = portState;
   return { MessagePort, MessageChannel };
 });

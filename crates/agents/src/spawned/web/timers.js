@@ -14,7 +14,7 @@
     delay = delay >= 0 && delay <= 2147483647 ? Math.trunc(delay) : 0;
     if (again && delay === 0) delay = 1;
     const id = ++timersBefore;
-    timers.set(id, { callback, args, delay, again });
+    apply(timersSet, timers, [id, { callback, args, delay, again }]);
     native.setTimer(id, delay);
     return id;
   };
@@ -37,7 +37,10 @@
     }
   };
 
-  internals.assign({ timer, timers, clear, fire });
+  internals.timer = timer;
+  internals.timers = timers;
+  internals.clear = clear;
+  internals.fire = fire;
   return {
     setTimeout: (callback, delay, ...args) => timer(false, callback, delay, args),
     setInterval: (callback, delay, ...args) => timer(true, callback, delay, args),

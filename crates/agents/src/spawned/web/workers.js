@@ -59,6 +59,8 @@
     if (dispatch(worker, event)) native.uncaught(name, message, stack);
   };
 
-  internals.assign({ Worker, workers, workerSaid });
+  internals.Worker = Worker;
+  internals.workers = workers;
+  internals.workerSaid = workerSaid;
   return { Worker };
 });

@@ -1,9 +1,10 @@
-//! The project's own jobs, called by `./x`: test, bench, check and fmt.
+//! The project's own jobs, called by `./x`: test, bench, check, wasm and fmt.
 //!
 //! Each is a list of named steps, run in order until one fails; a table at the end says how long each took.
 
 mod engine;
 mod fuzz;
+mod wasm;
 
 use std::{
     env,
@@ -32,6 +33,16 @@ fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
 /// Something in the live page's package.
 fn live(name: &'static str, arguments: &[&str]) -> Step {
     step(name, "npm", arguments).within("packages/live")
+}
+
+/// Something in the packages for UI frameworks.
+fn adapters(name: &'static str, arguments: &[&str]) -> Step {
+    step(name, "npm", arguments).within("packages/adapters")
+}
+
+/// Something in the example that React shows.
+fn react(name: &'static str, arguments: &[&str]) -> Step {
+    step(name, "npm", arguments).within("examples/react")
 }
 
 /// A binary that was built.
@@ -103,13 +114,14 @@ fn main() -> ExitCode {
         "bench" => bench(rest),
         "check" => check(rest),
         "fmt" => Some(fmt(&["fmt", "--all"])),
+        "wasm" => Some(vec![npm_packages(), wasm_step()]),
         _ => None,
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents | locks\n\
-             | terminate | snapshots | mailbox_bench | run_ahead_bench | replica_bench | mirror] | check [asan | loom | random\n\
-             | fuzz] | fmt"
+            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents\n\
+             | locks | terminate | snapshots | mailbox_bench | run_ahead_bench | replica_bench | core | mirror | gateway | npm]\n\
+             | check [asan | loom | random | fuzz] | wasm | fmt"
         );
         return ExitCode::from(2);
     };
@@ -128,6 +140,16 @@ fn fmt(arguments: &[&str]) -> Vec<Step> {
     ]
 }
 
+/// What the npm package is built and tested with.
+fn npm_packages() -> Step {
+    npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+}
+
+/// The core for Node and pages.
+fn wasm_step() -> Step {
+    Step { name: "the core in WebAssembly", action: Action::Check(wasm::build) }
+}
+
 /// What CI runs, in the order in which it fails fastest.
 fn test() -> Vec<Step> {
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -142,11 +164,22 @@ fn test() -> Vec<Step> {
         cargo("lints of the Bevy plugin", &lints).within(BEVY),
         cargo("tests of the Bevy plugin", &["test", "--workspace"]).within(BEVY),
         cargo("example of the Bevy plugin", &["run", "--quiet", "-p", "bevy-offload"]).within(BEVY),
-        npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        npm_packages(),
+        wasm_step(),
         npm("types of the npm package", &["run", "--silent", "check"]),
         npm("tests of the npm package", &["test", "--silent"]),
+        step("the core in a browser", "node", &["--test", "test/browser/core.mjs"]).within("packages/peristyle"),
         npm("build of the npm package", &["run", "--silent", "build"]),
         npm("size of the npm package", &["run", "--silent", "size"]),
+        npm("the npm package in an empty project", &["run", "--silent", "test:pack"]),
+        step("snippets of the documentation's site", "node", &["docs/site/check.mjs"]),
+        adapters("packages of the adapters", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        adapters("types of the adapters", &["run", "--silent", "check"]),
+        adapters("build of the adapters", &["run", "--silent", "build"]),
+        adapters("the adapters in a browser", &["test", "--silent"]),
+        react("packages of the example in React", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        react("types of the example in React", &["run", "--silent", "check"]),
+        react("the example in React in a browser", &["test", "--silent"]),
         live("packages of the live page", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
         live("types of the live page", &["run", "--silent", "check"]),
         live("whether the live page is what its sources make", &["run", "--silent", "fresh"]),
@@ -180,7 +213,18 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         example("mailboxes against a bare futex", "peristyle-memory", "mailbox_bench"),
         example("ticks ahead", "peristyle-schedule", "run_ahead_bench"),
         example("mirrors of worlds", "peristyle-replica", "replica_bench"),
+        ("core", step("the way into the core", "node", &["scripts/bench-core.mjs"]).within("packages/peristyle")),
         ("mirror", cargo("mirrors of state", &["bench", "--profile", "dev", "-p", "peristyle-mirror"])),
+        own("worlds on the network", "gateway"),
+        ("gateway", cargo("the live page's server", &["build", "--quiet", "-p", "peristyle-cli"])),
+        ("gateway", npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])),
+        ("gateway", npm("build of the npm package", &["run", "--silent", "build"])),
+        ("gateway", live("packages of the live page", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])),
+        (
+            "gateway",
+            live("the live page and its client", &["run", "--silent", "bench"])
+                .env("PERISTYLE_BIN", &built("peristyle")),
+        ),
     ];
     choose(all, names)
 }
@@ -195,7 +239,7 @@ fn choose<const N: usize>(all: [(&str, Step); N], names: &[String]) -> Option<Ve
 }
 
 /// The crates that hold unsafe code and no foreign code.
-const CORE: [&str; 8] = [
+const CORE: [&str; 9] = [
     "peristyle-layout",
     "peristyle-memory",
     "peristyle-timeline",
@@ -204,6 +248,7 @@ const CORE: [&str; 8] = [
     "peristyle-schedule",
     "peristyle-offload",
     "peristyle-replica",
+    "peristyle-abi",
 ];
 
 /// What takes too long, or needs other flags than the one profile.

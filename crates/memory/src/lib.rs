@@ -2,7 +2,8 @@
 //!
 //! A [`Memory`] is one range of addresses whose base never moves. [`Block`]s of 64-byte-aligned bytes are cut from it;
 //! columns and bitsets lie in blocks. Where the bytes come from is a [`Region`]: here [`Reserved`] address space,
-//! elsewhere a memory that a JavaScript engine made.
+//! elsewhere a memory that a JavaScript engine made. Compiled to WebAssembly, the memory is the module's own, and offsets
+//! are addresses.
 //!
 //! On top of it, [`mailbox`] passes messages between threads, and to whoever else works on the memory.
 //!
@@ -17,16 +18,25 @@
 //! # Not here
 //! Chunks and tables (`peristyle-world`), leases (`peristyle-jobs`).
 
+#[cfg(not(target_arch = "wasm32"))]
 mod allocator;
 pub mod bits;
 mod element;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod mailbox;
 mod memory;
 mod region;
+#[cfg(not(target_arch = "wasm32"))]
+mod reserved;
 mod ring;
+#[cfg_attr(target_arch = "wasm32", path = "space_wasm.rs")]
+mod space;
+#[cfg(not(target_arch = "wasm32"))]
 mod sync;
 
 pub use element::{Bool, Element};
 pub use memory::{Block, Memory, OutOfMemory};
-pub use region::{Region, RegionError, Reserved};
+pub use region::{Region, RegionError};
+#[cfg(not(target_arch = "wasm32"))]
+pub use reserved::Reserved;
 pub use ring::{PatchReader, PatchWriter, RingError, patch_ring};

@@ -1,22 +1,14 @@
 //! A memory shared by everything that holds a block of it.
 
-use std::{
-    any::Any,
-    fmt,
-    ptr::NonNull,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, ptr::NonNull, sync::Arc};
 
-use crate::{Region, RegionError, Reserved, allocator::Allocator};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{Region, Reserved};
+use crate::{RegionError, space::Space};
 
 /// One linear memory. Cloning gives another handle to the same memory.
 #[derive(Clone)]
-pub struct Memory(Arc<Inner>);
-
-struct Inner {
-    region: Box<dyn Region>,
-    allocator: Mutex<Allocator>,
-}
+pub struct Memory(Arc<Space>);
 
 /// The memory has no room for a block. Nothing has changed; freeing blocks makes room.
 #[derive(Debug, thiserror::Error)]
@@ -42,18 +34,22 @@ impl Memory {
     /// The default maximum: 4 GiB.
     pub const DEFAULT_MAX_BYTES: u64 = 4 << 30;
 
-    /// Reserves a native memory of at most `max_bytes` bytes.
+    /// Reserves a native memory of at most `max_bytes` bytes. In WebAssembly it is the module's own, of which blocks may
+    /// take as many.
     ///
     /// # Errors
     /// [`RegionError::Reserve`] if the process may not have so many addresses.
     pub fn reserve(max_bytes: u64) -> Result<Memory, RegionError> {
-        Ok(Memory::on(Reserved::new(max_bytes)?))
+        #[cfg(not(target_arch = "wasm32"))]
+        return Ok(Memory::on(Reserved::new(max_bytes)?));
+        #[cfg(target_arch = "wasm32")]
+        return Ok(Memory(Arc::new(Space::new(max_bytes))));
     }
 
     /// A memory on another region.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn on(region: impl Region + 'static) -> Memory {
-        let allocator = Mutex::new(Allocator::new(region.max_bytes()));
-        Memory(Arc::new(Inner { region: Box::new(region), allocator }))
+        Memory(Arc::new(Space::new(Box::new(region))))
     }
 
     /// Cuts a block of at least `bytes` bytes, 64-byte aligned. Its content is arbitrary.
@@ -61,34 +57,27 @@ impl Memory {
     /// # Errors
     /// [`OutOfMemory`]; the memory is as before.
     pub fn allocate(&self, bytes: usize) -> Result<Block, OutOfMemory> {
-        let mut allocator = self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner);
-        let refuse = |allocator: &Allocator, source| OutOfMemory {
-            asked_bytes: bytes as u64,
-            largest_free_bytes: allocator.largest_free(),
-            used_bytes: allocator.used(),
-            max_bytes: self.max_bytes(),
-            source,
-        };
-        let Some(rounded) = Allocator::rounded(bytes as u64) else { return Err(refuse(&allocator, None)) };
-        let Some(offset) = allocator.allocate(rounded) else { return Err(refuse(&allocator, None)) };
-        if let Err(error) = self.0.region.grow(offset + rounded) {
-            allocator.free(offset, rounded);
-            return Err(refuse(&allocator, Some(error)));
-        }
-        // SAFETY: the region has just committed `offset + rounded` bytes from its base on.
-        let ptr = unsafe { self.0.region.base().add(offset as usize) };
-        Ok(Block { memory: self.clone(), ptr, bytes: rounded })
+        let (ptr, bytes) = self.0.allocate(bytes as u64)?;
+        Ok(Block { memory: self.clone(), ptr, bytes })
     }
 
     /// Address of offset 0. Never changes.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn base(&self) -> NonNull<u8> {
-        self.0.region.base()
+        self.0.region().base()
     }
 
     /// The region that the memory is on, if it is an `R`: how those who make regions know theirs again.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn region<R: Region>(&self) -> Option<&R> {
-        let region: &dyn Any = &*self.0.region;
+        let region: &dyn std::any::Any = self.0.region();
         region.downcast_ref()
+    }
+
+    /// Offset of an address in the memory: what JavaScript and kernels know it by. It counts from the base, if the region has
+    /// no other [origin](crate::Region::origin).
+    pub fn offset_of(&self, address: NonNull<u8>) -> u64 {
+        self.0.offset_of(address)
     }
 
     /// Whether both are handles to the same memory.
@@ -98,17 +87,17 @@ impl Memory {
 
     /// Bytes in blocks now.
     pub fn used_bytes(&self) -> u64 {
-        self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).used()
+        self.0.used_bytes()
     }
 
     /// End of the highest block in use.
     pub fn top_bytes(&self) -> u64 {
-        self.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).top()
+        self.0.top_bytes()
     }
 
     /// Most bytes that blocks may take.
     pub fn max_bytes(&self) -> u64 {
-        self.0.region.max_bytes()
+        self.0.max_bytes()
     }
 }
 
@@ -142,16 +131,15 @@ impl Block {
         self.bytes
     }
 
-    /// Distance in bytes from the memory's base.
+    /// Offset of the first byte; see [`Memory::offset_of`].
     pub fn offset(&self) -> u64 {
-        (self.ptr.as_ptr() as usize - self.memory.base().as_ptr() as usize) as u64
+        self.memory.0.offset_of(self.ptr)
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let offset = self.offset();
-        self.memory.0.allocator.lock().unwrap_or_else(PoisonError::into_inner).free(offset, self.bytes);
+        self.memory.0.free(self.ptr, self.bytes);
     }
 }
 

@@ -14,6 +14,9 @@ pub use peristyle_agents as agents;
 pub use peristyle_gateway as gateway;
 #[doc(inline)]
 pub use peristyle_jobs as jobs;
+#[cfg(feature = "math")]
+#[doc(inline)]
+pub use peristyle_math as math;
 #[doc(inline)]
 pub use peristyle_memory as memory;
 #[cfg(feature = "mirror")]

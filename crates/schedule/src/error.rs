@@ -42,6 +42,14 @@ pub enum ScheduleError {
         /// The other system's stage.
         other_stage: Stage,
     },
+    /// A system's stage is not one of the frame's.
+    #[error("system `{system}` is of stage {stage}, which is none of the frame's stages")]
+    NoStage {
+        /// The system.
+        system: String,
+        /// Its stage.
+        stage: Stage,
+    },
     /// A system without a body.
     #[error("system `{0}` does nothing: give it a body")]
     NoBody(String),

@@ -36,7 +36,8 @@ use crate::{
     ranges::Item,
     rows::{AllCall, Cuts, RangeCall, RowBody},
     slot::Frame,
-    staging::{Staging, copy_bits, copy_column},
+    staging::Staging,
+    touched::{CHUNK_WORDS, Touched},
 };
 
 /// The values of `extra`, as text.
@@ -105,9 +106,6 @@ struct All {
     /// Pending bits, so many words for each part.
     pending: Vec<u64>,
 }
-
-/// Words of the bits of a chunk.
-const CHUNK_WORDS: usize = CHUNK_ROWS / 64;
 
 /// A vector of what names columns that were lent once: stale addresses, but for the time of a run.
 struct Idle<T>(Vec<T>);
@@ -260,6 +258,15 @@ impl JobBody {
         }
     }
 
+    fn touched(&self) -> Touched<'_> {
+        Touched {
+            components: &self.components,
+            query: &self.query,
+            despawns: self.shape.despawns,
+            is_atomic: self.is_atomic,
+        }
+    }
+
     fn written(&self) -> impl Iterator<Item = ComponentId> {
         self.components.iter().filter(|(_, how)| *how == JobAccess::Write).map(|(component, _)| *component)
     }
@@ -298,7 +305,7 @@ impl JobBody {
             }
             changed(match how {
                 JobAccess::Write => world.live_bits(chunk, *component, first).map(|bits| lent_bits(bits, rows)),
-                JobAccess::Read if self.tells_changed(*component) => Some(lent_bits(pending, rows)),
+                JobAccess::Read if self.touched().tells_changed(*component) => Some(lent_bits(pending, rows)),
                 JobAccess::Read => None,
             });
         }
@@ -307,11 +314,6 @@ impl JobBody {
             eids: lent(world.eids(chunk, first).cast_mut().cast(), rows, Scalar::U32),
             despawn: self.shape.despawns.then(|| lent_bits(world.despawn_bits(chunk, first), rows)),
         }
-    }
-
-    /// Whether a component that is only read has a `changed` filter.
-    fn tells_changed(&self, component: ComponentId) -> bool {
-        self.query.spec().changed.contains(&component)
     }
 
     /// One part as a call.
@@ -678,29 +680,8 @@ impl JobBody {
         // Resources that are written are so by one call at a time, see `cuts`. Ranges start on words of bitsets.
         let result = unsafe { self.call(place, leased, &mut Vec::new(), self.is_atomic, lane) };
         // SAFETY: the lease is over; the rest is the caller's duty.
-        unsafe { self.settle(place.world, item, result.is_ok()) };
+        unsafe { self.touched().settle(place.world, item, result.is_ok()) };
         result
-    }
-
-    /// Publishes what a call did to some rows.
-    ///
-    /// # Safety
-    /// The rows were leased to this body, and are no more.
-    unsafe fn settle(&self, world: SharedWorld<'_>, (chunk, first, rows): (ChunkRef, usize, usize), is_ok: bool) {
-        for component in self.written() {
-            if !is_ok {
-                // A job that failed may have written rows that it did not mark; one that is atomic wrote none.
-                let live = world.live_bits(chunk, component, first).expect("a matched table has its components");
-                let marks = if self.is_atomic { 0 } else { u64::MAX };
-                // SAFETY: the lease is over; the words are those of these rows.
-                unsafe { std::slice::from_raw_parts_mut(live, rows.div_ceil(64)) }.fill(marks);
-            }
-            // SAFETY: this call leased these rows to write, and the lease is over.
-            unsafe { world.settle(chunk, component, first..first + rows, self.query.consumer()) };
-        }
-        if is_ok {
-            self.query.clear(world.world(), chunk, first..first + rows);
-        }
     }
 
     /// Runs all chunks in one call, each a part.
@@ -733,7 +714,7 @@ impl JobBody {
         let result = unsafe { self.call(place, leased, &mut calls.0, self.is_atomic, lane) };
         for item in items {
             // SAFETY: as there.
-            unsafe { self.settle(place.world, item.place(), result.is_ok()) };
+            unsafe { self.touched().settle(place.world, item.place(), result.is_ok()) };
         }
         result
     }
@@ -747,9 +728,7 @@ impl JobBody {
         let (world, rows) = (place.world, items.iter().map(|item| item.rows as usize).sum::<usize>());
         // SAFETY: staging is this call's alone and has room for so many rows, see `begin`; of the world it reads what the
         // plan gave this system, before the lease begins.
-        unsafe {
-            self.gather(world, items, rows, staging);
-        }
+        self.count_copied(unsafe { self.touched().gather(world, items, rows, staging) });
         let mut lent_columns = staging.columns().map(|(ptr, scalar)| lent(ptr, rows, scalar));
         let eids = lent_columns.next().expect("entity indices come first");
         columns.0.clear();
@@ -757,7 +736,7 @@ impl JobBody {
         changed.0.clear();
         let bits = |bitset| lent_bits(staging.bitset(bitset), rows);
         changed.0.extend(self.components.iter().enumerate().map(|(bitset, (component, how))| {
-            (*how == JobAccess::Write || self.tells_changed(*component)).then(|| bits(bitset))
+            (*how == JobAccess::Write || self.touched().tells_changed(*component)).then(|| bits(bitset))
         }));
         let despawn = self.shape.despawns.then(|| bits(self.components.len()));
         let part = PartRows { rows, eids, despawn };
@@ -765,90 +744,8 @@ impl JobBody {
         // SAFETY: staging columns are this call's alone. Nothing has to be saved: what fails is not copied back.
         let result = unsafe { self.call(place, leased, &mut Vec::new(), false, lane) };
         // SAFETY: the lease is over; written columns of the world are this system's by the plan.
-        unsafe { self.scatter(world, items, staging, result.is_ok()) };
+        self.count_copied(unsafe { self.touched().scatter(world, items, staging, result.is_ok()) });
         result
-    }
-
-    /// Copies rows into staging columns, and readies the bits.
-    ///
-    /// # Safety
-    /// Staging has room for them and is nobody else's; the plan gave this system what it declared.
-    unsafe fn gather(&self, world: SharedWorld<'_>, items: &[Item], rows: usize, staging: &Staging) {
-        for (bitset, (component, how)) in self.components.iter().enumerate() {
-            if *how == JobAccess::Write || self.tells_changed(*component) {
-                // SAFETY: the words of these rows, which nobody else touches.
-                unsafe { staging.bitset(bitset).write_bytes(0, rows.div_ceil(64)) };
-            }
-        }
-        let (mut at, mut copied) = (0, 0);
-        for item in items {
-            let (chunk, first, rows) = item.place();
-            let mut columns = staging.columns();
-            let mut copy = |from: *const u8| {
-                let (to, scalar) = columns.next().expect("staging was made for these columns");
-                // SAFETY: a column of so many rows of a chunk, and as many elements of staging from `at` on.
-                copied += unsafe { copy_column(from, to.wrapping_add(at * scalar.size()), rows, scalar) };
-            };
-            copy(world.eids(chunk, first).cast());
-            for (component, _) in &self.components {
-                world.columns(chunk, *component, first).for_each(|column| copy(column.ptr));
-            }
-            let mut pending = [0_u64; CHUNK_WORDS];
-            if self.query.has_row_filter() {
-                world.copy_pending(&self.query, chunk, item.range(), &mut pending);
-            }
-            for (bitset, (component, how)) in self.components.iter().enumerate() {
-                if *how == JobAccess::Read && self.tells_changed(*component) {
-                    // SAFETY: as above, for bits.
-                    unsafe { copy_bits(pending.as_ptr(), 0, staging.bitset(bitset), at, rows) };
-                }
-            }
-            if self.shape.despawns {
-                let bits = world.despawn_bits(chunk, first);
-                // SAFETY: as above, for bits.
-                unsafe { copy_bits(bits, 0, staging.bitset(self.components.len()), at, rows) };
-            }
-            at += rows;
-        }
-        self.count_copied(copied);
-    }
-
-    /// Copies what was written back, and publishes the rows that were marked. What an atomic job did is dropped if it
-    /// failed.
-    ///
-    /// # Safety
-    /// As [`JobBody::gather`]; the lease is over.
-    unsafe fn scatter(&self, world: SharedWorld<'_>, items: &[Item], staging: &Staging, is_ok: bool) {
-        if !is_ok && self.is_atomic {
-            return;
-        }
-        let (mut at, mut copied) = (0, 0);
-        for item in items {
-            let (chunk, first, rows) = item.place();
-            let mut columns = staging.columns().skip(1);
-            for (bitset, (component, how)) in self.components.iter().enumerate() {
-                for to in world.columns(chunk, *component, first) {
-                    let (from, scalar) = columns.next().expect("staging was made for these columns");
-                    if *how == JobAccess::Write {
-                        // SAFETY: as in `gather`, the other way round.
-                        copied += unsafe { copy_column(from.wrapping_add(at * scalar.size()), to.ptr, rows, scalar) };
-                    }
-                }
-                if let (JobAccess::Write, Some(live)) = (how, world.live_bits(chunk, *component, first)) {
-                    // SAFETY: as above, for bits.
-                    unsafe { copy_bits(staging.bitset(bitset), at, live, 0, rows) };
-                }
-            }
-            if self.shape.despawns {
-                let bits = world.despawn_bits(chunk, first);
-                // SAFETY: as above.
-                unsafe { copy_bits(staging.bitset(self.components.len()), at, bits, 0, rows) };
-            }
-            // SAFETY: the caller's duty.
-            unsafe { self.settle(world, item.place(), is_ok) };
-            at += rows;
-        }
-        self.count_copied(copied);
     }
 
     fn count_copied(&self, bytes: u64) {

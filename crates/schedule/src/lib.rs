@@ -3,6 +3,7 @@
 //! A [`System`] has a stage, constraints (before, after), declared reads and writes, and a body: a function that runs
 //! once a frame, a function over ranges of rows, a job of another language, or a function with the world to itself. A
 //! [`Scheduler`] makes a [`Plan`] of them once and then runs frames. [`RunAhead`] has it run many on a thread of its own.
+//! A [`Pull`] is the scheduler of hosts that run the systems themselves.
 //!
 //! # Rules
 //! - Systems that conflict run in the plan's order; the others may run side by side. What a system touches is what its
@@ -26,14 +27,17 @@ mod lease;
 mod merge;
 mod plan;
 mod preimage;
+mod pull;
 mod ranges;
 mod rows;
+#[cfg(not(target_arch = "wasm32"))]
 mod run_ahead;
 mod scheduler;
 mod slot;
 mod stage;
 mod staging;
 mod system;
+mod touched;
 mod typed;
 
 pub use check::{CheckReport, Difference, Finding};
@@ -45,6 +49,8 @@ pub use error::{JobFailure, PatchFailure, ScheduleError};
 pub use executor::Mode;
 pub use job::Job;
 pub use plan::{Plan, Planned};
+pub use pull::{Next, Pull, PullError, PullShape, PullSystem, Run};
+#[cfg(not(target_arch = "wasm32"))]
 pub use run_ahead::{
     ObserveError, Observer, RunAhead, RunAheadError, RunAheadOptions, RunEnd, RunReport, StartError, TickCopy,
     TickFailure, WhenFull,

@@ -89,7 +89,7 @@ pub(crate) fn merge(
 }
 
 /// Takes the despawn bits of some rows, and adds the entities whose bits were set.
-fn take_marked(world: &mut World, item: &crate::ranges::Item, doomed: &mut Vec<Entity>) {
+pub(crate) fn take_marked(world: &mut World, item: &crate::ranges::Item, doomed: &mut Vec<Entity>) {
     let shared = SharedWorld::new(world);
     let rows = item.rows as usize;
     let bits = shared.despawn_bits(item.chunk, item.first as usize);

@@ -53,10 +53,18 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn new(nodes: &[Node<'_>], world: &World) -> Result<Plan, ScheduleError> {
+        Plan::in_stages(nodes, &Stage::ALL, world)
+    }
+
+    /// The plan of frames whose stages are these, in this order.
+    pub(crate) fn in_stages(nodes: &[Node<'_>], stages: &[Stage], world: &World) -> Result<Plan, ScheduleError> {
         check_names(nodes)?;
-        let edges = constraints(nodes)?;
+        if let Some(node) = nodes.iter().find(|node| !stages.contains(&node.stage)) {
+            return Err(ScheduleError::NoStage { system: node.name.to_owned(), stage: node.stage });
+        }
+        let edges = constraints(nodes, stages)?;
         let mut plan = Plan::default();
-        for stage in Stage::ALL {
+        for stage in stages.iter().copied() {
             let order = sort(nodes, &edges, stage)?;
             plan.add_stage(nodes, &edges, &order, stage, world);
         }
@@ -161,7 +169,8 @@ fn check_names(nodes: &[Node<'_>]) -> Result<(), ScheduleError> {
 }
 
 /// The pairs (first, then) that systems asked for, within their stages.
-fn constraints(nodes: &[Node<'_>]) -> Result<BTreeSet<(usize, usize)>, ScheduleError> {
+fn constraints(nodes: &[Node<'_>], stages: &[Stage]) -> Result<BTreeSet<(usize, usize)>, ScheduleError> {
+    let rank = |system: usize| stages.iter().position(|stage| *stage == nodes[system].stage);
     let mut edges = BTreeSet::new();
     for (index, node) in nodes.iter().enumerate() {
         let wishes =
@@ -174,7 +183,7 @@ fn constraints(nodes: &[Node<'_>]) -> Result<BTreeSet<(usize, usize)>, ScheduleE
             let (first, then) = if relation == "before" { (index, other) } else { (other, index) };
             if nodes[first].stage == nodes[then].stage {
                 edges.insert((first, then));
-            } else if nodes[first].stage > nodes[then].stage {
+            } else if rank(first) > rank(then) {
                 return Err(ScheduleError::WrongStage {
                     system: node.name.to_owned(),
                     system_stage: node.stage,

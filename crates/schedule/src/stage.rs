@@ -31,6 +31,11 @@ impl Stage {
             Stage::Cleanup => "cleanup",
         }
     }
+
+    /// The stage of that name.
+    pub fn from_name(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    }
 }
 
 impl fmt::Display for Stage {

@@ -291,6 +291,19 @@ pub enum DefineError {
     /// The world has a component of that name already.
     #[error("a component named `{0}` exists already")]
     DuplicateName(String),
+    /// The world has no component of that name.
+    #[error("no component named `{0}` is defined")]
+    Undefined(String),
+    /// The component was defined with other columns than its type has.
+    #[error("component `{component}` is defined with the columns {defined}, not {columns}")]
+    OtherColumns {
+        /// The component.
+        component: String,
+        /// Columns that it was defined with.
+        defined: String,
+        /// Columns of the type.
+        columns: String,
+    },
     /// Two fields have the same name.
     #[error("component `{component}` has two fields named `{field}`")]
     DuplicateField {
@@ -309,6 +322,12 @@ pub enum DefineError {
     },
 }
 
+/// Columns, for messages.
+fn told(fields: &[Field]) -> String {
+    let fields: Vec<String> = fields.iter().map(|field| format!("{}: {}", field.name, field.scalar)).collect();
+    format!("({})", fields.join(", "))
+}
+
 /// A name that two fields have.
 fn duplicate(fields: &[Field]) -> Option<&str> {
     let mut names: Vec<&str> = fields.iter().map(|field| &*field.name).collect();
@@ -325,18 +344,50 @@ pub struct Components {
 }
 
 impl Components {
-    /// The number of `C`, registering it if it is new.
+    /// Gives a component that was [defined](Components::define) at run time, under `C`'s name and with `C`'s columns, its Rust
+    /// type: from then on both are the same component.
+    ///
+    /// # Errors
+    /// [`DefineError::Undefined`], [`DefineError::OtherColumns`]; [`DefineError::DuplicateName`] if it is another type's.
+    pub fn adopt<C: Component>(&mut self) -> Result<ComponentId, DefineError> {
+        let id = *self.by_name.get(C::NAME).ok_or_else(|| DefineError::Undefined(C::NAME.to_owned()))?;
+        let info = &mut self.infos[id.0 as usize];
+        if let Some((known, _)) = info.rust_type {
+            let is_same = known == TypeId::of::<C>();
+            return if is_same { Ok(id) } else { Err(DefineError::DuplicateName(C::NAME.to_owned())) };
+        }
+        let kind = C::Storage::kind();
+        let columns: &[Field] = if let Kind::Columnar(fields) = &kind { fields } else { &[] };
+        if !matches!(kind, Kind::Columnar(_)) || columns != info.fields() {
+            let (component, defined) = (C::NAME.to_owned(), told(info.fields()));
+            return Err(DefineError::OtherColumns { component, defined, columns: told(columns) });
+        }
+        info.rust_type = Some((TypeId::of::<C>(), type_name::<C>()));
+        self.by_type.insert(TypeId::of::<C>(), id);
+        Ok(id)
+    }
+
+    /// The number of `C`, registering it if it is new; it [adopts](Components::adopt) a component that was defined.
     ///
     /// # Panics
-    /// If another type is registered under `C`'s name: give one of them `#[component(name = "...")]`. If two of its columns
-    /// have the same name: `a.b` and `a_b` are both `a_b`.
+    /// If another type is registered under `C`'s name: give one of them `#[component(name = "...")]`. If one was defined
+    /// under that name with other columns. If two of its columns have the same name: `a.b` and `a_b` are both `a_b`.
     pub fn register<C: Component>(&mut self) -> ComponentId {
         if let Some(id) = self.by_type.get(&TypeId::of::<C>()) {
             return *id;
         }
-        if let Some(other) = self.by_name.get(C::NAME) {
-            let other = self.infos[other.0 as usize].rust_type.map_or("a type defined at run time", |(_, name)| name);
-            panic!("components {} and {other} are both named `{}`", type_name::<C>(), C::NAME);
+        match self.adopt::<C>() {
+            Ok(id) => return id,
+            Err(DefineError::Undefined(_)) => {}
+            Err(DefineError::OtherColumns { component, defined, columns }) => panic!(
+                "component `{component}` was defined with the columns {defined}, and {} has {columns}",
+                type_name::<C>()
+            ),
+            Err(_) => {
+                let other = self.by_name(C::NAME).and_then(|info| info.rust_type);
+                let other = other.map_or("a type defined at run time", |(_, name)| name);
+                panic!("components {} and {other} are both named `{}`", type_name::<C>(), C::NAME);
+            }
         }
         let kind = C::Storage::kind();
         if let Kind::Columnar(fields) = &kind

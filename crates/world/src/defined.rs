@@ -3,7 +3,7 @@
 //! A value is reached field by field, in the order in which the fields were defined. Everything here works on columnar
 //! components that have a Rust type too.
 
-use peristyle_layout::{Entity, chunk::CHUNK_ROWS};
+use peristyle_layout::Entity;
 use peristyle_memory::Element;
 
 use crate::{
@@ -50,25 +50,7 @@ impl World {
         sorted.iter().for_each(|component| self.assert_columnar(*component));
         let known = &self.components;
         let id = self.tables.find(&sorted, |id| known.info(id).clone());
-        if self.entities.room() < count {
-            return Err(WorldError::EntitiesExhausted);
-        }
-        self.tables.reserve(id, count)?;
-        let first_row = self.tables.table(id).rows();
-        let mut done = 0;
-        while done < count {
-            let at = first_row + done;
-            let (table, start) = (self.tables.table(id), at % CHUNK_ROWS);
-            let chunk = table.chunk_id(at / CHUNK_ROWS);
-            let rows = start..start + (CHUNK_ROWS - start).min(count - done);
-            for column in 0..sorted.len() {
-                // SAFETY: the rows are new and below the chunk's capacity.
-                unsafe { table.zero(self.tables.chunk(chunk), column, rows.clone()) };
-            }
-            done += rows.len();
-            self.name_rows(id, chunk, rows);
-        }
-        self.spawned(id, first_row, Ok(()))
+        self.spawn_rows(id, count)
     }
 
     /// Gives an entity a component, whose columns are zero. Does nothing if it has it.

@@ -10,14 +10,17 @@
 //! A freed index waits until the next tick begins before it is used again; a slot whose generations are used up never is.
 
 use peristyle_layout::{Entity, GENERATION_MAX, INDEX_MAX};
+use peristyle_memory::OutOfMemory;
 
 use crate::{columnar::prefetch, error::WorldError};
 
-/// A chunk in the world's list and a row in it.
+/// Where an entity's row is. Valid until the world's structure changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) chunk: u32,
-    pub(crate) row: u32,
+pub struct Place {
+    /// The number of its chunk in the world.
+    pub chunk: u32,
+    /// Its row there.
+    pub row: u32,
 }
 
 const CHUNK_BITS: u32 = 30;
@@ -26,7 +29,11 @@ pub(crate) const NO_CHUNK: u32 = (1 << CHUNK_BITS) - 1;
 
 const _: () = assert!(peristyle_layout::chunk::CHUNK_ROWS == 1 << ROW_BITS);
 
+/// Bytes that are left to everything else when slots grow: in WebAssembly the heap ends where the memory does.
+const HEADROOM: usize = 256 << 10;
+
 #[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
 struct Slot(u64);
 
 impl Slot {
@@ -79,7 +86,7 @@ impl Entities {
             return Err(WorldError::EntitiesExhausted);
         }
         if self.slots.len() == self.slots.capacity() {
-            self.reserve(1);
+            self.reserve(1)?;
         }
         self.slots.push(Slot::new(1, place));
         self.alive += 1;
@@ -88,18 +95,34 @@ impl Entities {
 
     /// Makes room for `count` more slots. Grows by an eighth, not by doubling: eight bytes an entity are most of what a
     /// small entity costs, and moving the list moves page tables, not pages.
-    pub(crate) fn reserve(&mut self, count: usize) {
+    ///
+    /// # Errors
+    /// [`WorldError::OutOfMemory`] if the heap is used up, or would be by the next small thing.
+    pub(crate) fn reserve(&mut self, count: usize) -> Result<(), WorldError> {
         let missing = count.saturating_sub(self.free.len() + self.slots.capacity() - self.slots.len());
         if missing > 0 {
             let room = self.slots.capacity() - self.slots.len();
-            self.slots.reserve_exact(room + missing.max(self.slots.len() / 8).max(64));
+            let more = room + missing.max(self.slots.len() / 8).max(64);
+            let enough = self.slots.try_reserve_exact(more).is_ok() && Vec::<u8>::new().try_reserve(HEADROOM).is_ok();
+            if !enough {
+                self.slots.shrink_to(self.slots.len() + room);
+                let used_bytes = (self.slots.capacity() * size_of::<Slot>()) as u64;
+                return Err(WorldError::OutOfMemory(OutOfMemory {
+                    asked_bytes: ((self.slots.len() + more) * size_of::<Slot>()) as u64,
+                    largest_free_bytes: 0,
+                    used_bytes,
+                    max_bytes: used_bytes,
+                    source: None,
+                }));
+            }
         }
+        Ok(())
     }
 
     /// Names the rows of a run, which starts at `first_row` of `chunk`, and writes their indices to `indices`.
     ///
     /// # Panics
-    /// If there is no [`Entities::room`] for as many.
+    /// If there is no [`Entities::room`] for as many, or no memory, which [`Entities::reserve`] asks for.
     pub(crate) fn allocate_run(&mut self, chunk: u32, first_row: usize, indices: &mut [u32]) {
         assert!(self.room() >= indices.len(), "whoever names a run has looked for room");
         let recycled = indices.len().min(self.free.len());
@@ -112,7 +135,7 @@ impl Entities {
             *out = index;
             row += 1;
         }
-        self.reserve(fresh.len());
+        self.reserve(fresh.len()).expect("whoever names a run has reserved slots, or has memory");
         let first = self.slots.len() as u32;
         self.slots.extend((0..fresh.len() as u32).map(|i| Slot::new(1, Place { chunk, row: row + i })));
         fresh.iter_mut().zip(first..).for_each(|(out, index)| *out = index);
@@ -157,6 +180,22 @@ impl Entities {
     #[inline]
     pub(crate) fn handle(&self, index: u32) -> Entity {
         Entity::new(index, self.slots[index as usize].generation())
+    }
+
+    /// The slots.
+    pub(crate) fn records(&self) -> *const u64 {
+        self.slots.as_ptr().cast()
+    }
+
+    /// How many slots there are.
+    pub(crate) fn record_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The handle of an index, if it lives and has a row.
+    pub(crate) fn living(&self, index: u32) -> Option<Entity> {
+        let slot = self.slots.get(index as usize)?;
+        (slot.place().chunk != NO_CHUNK).then(|| Entity::new(index, slot.generation()))
     }
 
     /// Says where the row of a living index is now.

@@ -15,6 +15,7 @@
 //! Threads and plans (`peristyle-schedule`), jobs (`peristyle-jobs`), JavaScript.
 
 mod bundle;
+mod by_number;
 mod columnar;
 mod commands;
 mod component;
@@ -45,6 +46,7 @@ pub use component::{
     SlicesMutOf, SlicesOf, Storage,
 };
 pub use copy_out::{ColumnReader, ColumnSlice, RemovalsOf, RowRef};
+pub use entities::Place;
 pub use error::WorldError;
 pub use hierarchy::{Children, Parent};
 pub use observers::Observer;
@@ -65,6 +67,7 @@ pub use query::{
 pub use removed::{FellBehind, LOG_ENTITIES, Removals};
 pub use resources::{ColumnResource, ResourceId};
 pub use shared::{ChunkRef, LentColumn, SharedWorld};
+pub use table::TableId;
 pub use track::Consumer;
 pub use world::{Spawned, World};
 

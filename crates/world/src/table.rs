@@ -39,7 +39,14 @@ pub(crate) use bulk::Scratch;
 
 /// A table's number in one world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TableId(pub(crate) u32);
+pub struct TableId(pub(crate) u32);
+
+impl TableId {
+    /// The number; tables are numbered from 0 in the order in which they came to be, and stay.
+    pub fn index(self) -> u32 {
+        self.0
+    }
+}
 
 /// One scalar column of a table.
 #[derive(Debug, Clone, Copy)]
@@ -212,6 +219,11 @@ impl Table {
         }
     }
 
+    /// Whether all its components lie in columns.
+    pub(crate) fn is_columnar(&self) -> bool {
+        self.opaque.is_empty()
+    }
+
     /// Whether removing a row, or one of its components, drops values of Rust types.
     pub(crate) fn drops(&self, column: Option<usize>) -> bool {
         let drops = |index: u32| self.opaque[index as usize].drop.is_some();
@@ -325,6 +337,34 @@ impl Table {
         }
     }
 
+    /// Zeroes all columns of a row, the entity index too.
+    ///
+    /// # Safety
+    /// The row is below the chunk's capacity, the chunk is this table's, and nobody else touches the row.
+    #[inline]
+    pub(crate) unsafe fn zero_row(&self, chunk: &Chunk, row: usize) {
+        /// # Safety
+        /// As `zero_row`, for columns of `T`'s size.
+        #[inline(always)]
+        unsafe fn zero<T: Default>(offsets: &[u32], chunk: &Chunk, row: usize) {
+            for offset in offsets {
+                // SAFETY: an element of an aligned column of that size.
+                unsafe { chunk.ptr().wrapping_add(*offset as usize).cast::<T>().add(row).write(T::default()) };
+            }
+        }
+        let [one, two, four, _] = &self.by_size;
+        let (one, rest) = chunk.offsets.split_at(one.len());
+        let (two, rest) = rest.split_at(two.len());
+        let (four, eight) = rest.split_at(four.len());
+        // SAFETY: the caller's duties, for the columns of each size.
+        unsafe {
+            zero::<u8>(one, chunk, row);
+            zero::<u16>(two, chunk, row);
+            zero::<u32>(four, chunk, row);
+            zero::<u64>(eight, chunk, row);
+        }
+    }
+
     /// The live bits of a component in a chunk, or with `None` the despawn bits.
     #[inline]
     pub(crate) fn bitset(&self, chunk: &Chunk, column: Option<usize>) -> *mut u64 {
@@ -425,6 +465,8 @@ pub(crate) struct Tables {
     free_chunks: Vec<u32>,
     subscriptions: Vec<Subscription>,
     reaches: Vec<Reach>,
+    /// See [`World::layout_version`](crate::World::layout_version).
+    pub(crate) layout_version: u32,
 }
 
 impl Tables {
@@ -437,6 +479,7 @@ impl Tables {
             free_chunks: Vec::new(),
             subscriptions: Vec::new(),
             reaches: Vec::new(),
+            layout_version: 0,
         }
     }
 
@@ -693,6 +736,7 @@ impl Tables {
             unsafe { from.move_values(0, to, 0, rows) };
         }
         self.chunks[number as usize] = Some(new);
+        self.layout_version = self.layout_version.wrapping_add(1);
         self.chunk_moved(number as usize);
         Ok(())
     }
@@ -800,6 +844,7 @@ impl Tables {
         let spare = table.chunk_count() + 1;
         for number in table.chunks.split_off(spare) {
             self.chunks[number as usize] = None;
+            self.layout_version = self.layout_version.wrapping_add(1);
             self.free_chunks.push(number);
             self.chunk_moved(number as usize);
         }

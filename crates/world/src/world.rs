@@ -172,9 +172,17 @@ impl World {
     /// The number of `C`, registering it if it is new.
     ///
     /// # Panics
-    /// If another type is registered under `C`'s name.
+    /// If another type is registered under `C`'s name, or one was defined with other columns.
     pub fn register<C: Component>(&mut self) -> ComponentId {
         self.components.register::<C>()
+    }
+
+    /// Gives a component that was [defined](World::define) at run time its Rust type, which has the same name and columns.
+    ///
+    /// # Errors
+    /// [`DefineError`]: there is none, or it is another.
+    pub fn adopt<C: Component>(&mut self) -> Result<ComponentId, DefineError> {
+        self.components.adopt::<C>()
     }
 
     /// Defines a columnar component that has no Rust type.
@@ -304,7 +312,7 @@ impl World {
         let first_row = self.tables.table(table).rows();
         let (least, _) = values.size_hint();
         self.tables.reserve(table, least)?;
-        self.entities.reserve(least);
+        self.entities.reserve(least)?;
         let mut result = Ok(());
         while let Some(first) = values.next() {
             if !self.tables.has_room(table)
@@ -353,8 +361,7 @@ impl World {
     pub fn reserve<B: Bundle>(&mut self, count: usize) -> Result<(), WorldError> {
         let bundle = self.bundle::<B>();
         self.tables.reserve(self.table_of(bundle), count)?;
-        self.entities.reserve(count);
-        Ok(())
+        self.entities.reserve(count)
     }
 
     /// Spawns `count` entities and lets `fill` write their columns in place: it is called for each run of rows with the
@@ -373,7 +380,7 @@ impl World {
             return Err(WorldError::EntitiesExhausted);
         }
         self.tables.reserve(table, count)?;
-        self.entities.reserve(count);
+        self.entities.reserve(count)?;
         let first_row = self.tables.table(table).rows();
         let mut done = 0;
         while done < count {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use peristyle_world::{Bool, DefineError, Field, QuerySpec, QueryState, Scalar, SharedWorld, WorldError};
+use peristyle_world::{Bool, Component, DefineError, Field, QuerySpec, QueryState, Scalar, SharedWorld, WorldError};
 
 fn fields() -> Vec<Field> {
     vec![Field::new("x", Scalar::F32), Field::new("lit", Scalar::Bool), Field::new("n", Scalar::I64)]
@@ -90,4 +90,32 @@ fn an_opaque_component_is_not_made_of_zeroes() {
     let mut world = world();
     let name = world.register::<Name>();
     _ = world.spawn_ids(&[name], 1);
+}
+
+#[derive(Component, Debug, Clone, Copy, PartialEq)]
+#[component(name = "Place")]
+struct Typed {
+    x: f32,
+    y: f32,
+}
+
+#[test]
+fn a_rust_type_adopts_what_was_defined_with_its_columns() {
+    let mut world = world();
+    assert!(matches!(world.adopt::<Typed>(), Err(DefineError::Undefined(name)) if name == "Place"));
+    let place = world.define("Place", vec![Field::new("x", Scalar::F32), Field::new("y", Scalar::F32)]).unwrap();
+    let entity = world.spawn_ids(&[place], 1).unwrap().iter().next().unwrap();
+    world.set_field(entity, place, 1, 2.5f32).unwrap();
+    assert_eq!(world.adopt::<Typed>(), Ok(place));
+    assert_eq!((world.adopt::<Typed>(), world.register::<Typed>()), (Ok(place), place), "again");
+    let row = world.get::<Typed>(entity).unwrap();
+    assert_eq!((row.x, row.y), (0.0, 2.5));
+}
+
+#[test]
+fn other_columns_are_not_adopted() {
+    let mut world = world();
+    world.define("Place", vec![Field::new("x", Scalar::F32)]).unwrap();
+    let told = world.adopt::<Typed>().unwrap_err().to_string();
+    assert_eq!(told, "component `Place` is defined with the columns (x: f32), not (x: f32, y: f32)");
 }

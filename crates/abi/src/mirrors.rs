@@ -1,0 +1,163 @@
+//! Mirrors: the world published to clients as binary deltas.
+
+use std::collections::VecDeque;
+
+use peristyle_replica::{ComponentView, ConnectionId, Input, Predictor, PublisherOptions, ReplicaHost, ViewSpec};
+
+use crate::{
+    core::{Core, nothing},
+    define::text,
+    status::{Failure, Status},
+};
+
+/// A mirror and its connections.
+pub(crate) struct Mirror {
+    host: ReplicaHost,
+    /// By number; none once closed.
+    connections: Vec<Option<ConnectionId>>,
+    inputs: VecDeque<Input>,
+    /// The newest tick that was published.
+    tick: Option<u64>,
+}
+
+/// What a text of lines describes.
+fn described(text: &str) -> Result<(ViewSpec, PublisherOptions, u64), Failure> {
+    let (mut spec, mut options, mut epoch) = (ViewSpec::new(), PublisherOptions::default(), 0);
+    let mut component: Option<ComponentView> = None;
+    for line in text.lines() {
+        let wrong = || Failure::new(Status::BadText, format!("mirror: `{line}` says nothing"));
+        let mut words = line.split(' ');
+        let key = words.next().unwrap_or("");
+        if key == "component" {
+            if let Some(done) = component.take() {
+                spec = spec.with(done);
+            }
+            component = Some(ComponentView::named(line.get("component ".len()..).ok_or_else(wrong)?));
+            continue;
+        }
+        let mut word = || words.next().ok_or_else(wrong);
+        let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
+        let whole = |text: &str| text.parse::<u64>().map_err(|_| wrong());
+        match key {
+            "hash-every" => spec = spec.hash_every(whole(word()?)?),
+            "bytes-per-tick" => spec = spec.bytes_per_tick(whole(word()?)? as usize),
+            "log-frames" => options.log_frames = whole(word()?)? as usize,
+            "epoch" => epoch = whole(word()?)?,
+            "prefix" => {
+                options.prefix = words.map(|byte| byte.parse::<u8>().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+            }
+            _ => {
+                let of = component.take().ok_or_else(wrong)?;
+                component = Some(match key {
+                    "quantised" => {
+                        let field = word()?;
+                        of.quantised(field, number(word()?)?)
+                    }
+                    "linear" => of.predicted(word()?, Predictor::Linear),
+                    "none" => of.predicted(word()?, Predictor::None),
+                    "hidden" => of.hidden(word()?),
+                    "optional" => of.optional(),
+                    "priority" => of.priority(number(word()?)? as f32),
+                    _ => return Err(wrong()),
+                });
+            }
+        }
+    }
+    if let Some(done) = component {
+        spec = spec.with(done);
+    }
+    Ok((spec, options, epoch))
+}
+
+impl Core {
+    fn mirror_mut(&mut self, mirror: u32) -> Result<&mut Mirror, Failure> {
+        self.mirrors.get_mut(mirror as usize).ok_or_else(|| nothing("mirror", mirror))
+    }
+
+    fn connection(&mut self, mirror: u32, connection: u32) -> Result<(&mut Mirror, ConnectionId), Failure> {
+        let mirror = self.mirror_mut(mirror)?;
+        match mirror.connections.get(connection as usize) {
+            Some(Some(id)) => {
+                let id = *id;
+                Ok((mirror, id))
+            }
+            Some(None) => Err(Failure::new(Status::Closed, "the connection is closed")),
+            None => Err(nothing("connection", connection)),
+        }
+    }
+}
+
+/// What functions do is said in the [table](crate::functions).
+#[allow(missing_docs)]
+impl Core {
+    pub fn mirror(&mut self, bytes: u32) -> Result<usize, Failure> {
+        let text = text(&self.blocks, bytes)?;
+        let (spec, options, epoch) = described(&text)?;
+        let host = ReplicaHost::new(&mut self.world, spec, options, epoch)?;
+        self.mirrors.push(Mirror { host, connections: Vec::new(), inputs: VecDeque::new(), tick: None });
+        Ok(self.mirrors.len() - 1)
+    }
+
+    pub fn mirror_publish(&mut self, mirror: u32, tick: f64) -> Result<(), Failure> {
+        self.unless_leased()?;
+        let known = self.mirrors.get_mut(mirror as usize).ok_or_else(|| nothing("mirror", mirror))?;
+        let number = tick as u64;
+        if known.tick.is_some_and(|last| number <= last) || number as f64 != tick {
+            let text = format!("tick {tick} is published after tick {}", known.tick.unwrap_or(0));
+            return Err(Failure::new(Status::BadArgument, text));
+        }
+        known.tick = Some(number);
+        known.host.publish(&mut self.world, number);
+        Ok(())
+    }
+
+    pub fn mirror_open(&mut self, mirror: u32, epoch: f64, tick: f64) -> Result<usize, Failure> {
+        let mirror = self.mirror_mut(mirror)?;
+        let resume = (epoch >= 0.0 && tick >= 0.0).then_some((epoch as u64, tick as u64));
+        mirror.connections.push(Some(mirror.host.open(resume)));
+        Ok(mirror.connections.len() - 1)
+    }
+
+    pub fn mirror_receive(&mut self, mirror: u32, connection: u32, bytes: u32) -> Result<(), Failure> {
+        let message = self.blocks.bytes(bytes as usize)?.to_vec();
+        let (mirror, id) = self.connection(mirror, connection)?;
+        Ok(mirror.host.receive(id, &message)?)
+    }
+
+    pub fn mirror_take(&mut self, mirror: u32, connection: u32) -> Result<usize, Failure> {
+        let (mirror, id) = self.connection(mirror, connection)?;
+        let Some(message) = mirror.host.take(id) else { return Ok(0) };
+        self.blocks.bytes_out(message.len())?.copy_from_slice(&message);
+        Ok(message.len())
+    }
+
+    pub fn mirror_input(&mut self, mirror: u32) -> Result<usize, Failure> {
+        let mirror = self.mirror_mut(mirror)?;
+        if mirror.inputs.is_empty() {
+            let Mirror { host, inputs, .. } = mirror;
+            host.inputs(|input| inputs.push_back(input));
+        }
+        let Some(Input { connection, number, bytes }) = mirror.inputs.pop_front() else { return Ok(0) };
+        let at = mirror.connections.iter().position(|known| *known == Some(connection)).unwrap_or(0);
+        let out = self.blocks.bytes_out(16 + bytes.len())?;
+        out[..8].copy_from_slice(&(at as f64).to_le_bytes());
+        out[8..16].copy_from_slice(&(number as f64).to_le_bytes());
+        out[16..].copy_from_slice(&bytes);
+        Ok(out.len())
+    }
+
+    pub fn mirror_schema(&mut self, mirror: u32) -> Result<usize, Failure> {
+        let mut bytes = Vec::new();
+        self.mirror_mut(mirror)?.host.publisher().view().schema().encode(&mut bytes);
+        self.blocks.bytes_out(bytes.len())?.copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    pub fn mirror_close(&mut self, mirror: u32, connection: u32) -> Result<(), Failure> {
+        let (mirror, id) = self.connection(mirror, connection)?;
+        mirror.host.close(id);
+        mirror.connections[connection as usize] = None;
+        mirror.inputs.retain(|input| input.connection != id);
+        Ok(())
+    }
+}

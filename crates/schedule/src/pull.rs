@@ -1,0 +1,620 @@
+//! Frames that are pulled: whoever runs the systems asks what is next, runs it, and says when it is over.
+//!
+//! This is the executor for hosts whose threads are not Rust's: JavaScript in Node or a page, or agents. It never waits,
+//! starts no thread and calls nobody. [`Pull::next`] hands out systems that may run now, as many at once as the plan
+//! allows; those with rows come with a *range list* in the world's memory, which says where the rows are:
+//!
+//! ```text
+//! | cursor | count | done | failed | offset of a Descriptor x count |     u32, little-endian
+//! ```
+//!
+//! Lanes take descriptors by adding 1 to `cursor`, and count what they finished in `done`; all but `count` and the offsets
+//! is theirs. [`Pull::settle`] publishes what was written. When a segment of a stage is over, [`Pull::next`] asks for a
+//! [merge](Pull::merge): despawn bits are taken here, in order of plan, table and row, commands are the host's to carry
+//! out.
+//!
+//! # Rules
+//! - A system is handed out once a frame, when all that it waits for is settled; its lease ends when it is settled.
+//! - Structure stands still while something is leased: see [`Pull::is_leased`].
+//! - Every system here is of another language: columns that it reads, others may read beside it.
+//!
+//! # Not here
+//! Commands, conditions, retries; where work runs.
+
+mod list;
+
+use peristyle_jobs::Access as JobAccess;
+use peristyle_memory::{Block, OutOfMemory};
+use peristyle_world::{ComponentId, Entity, QueryState, ResourceId, SharedWorld, World, WorldError};
+
+use crate::{
+    Stage,
+    access::{Access, Touch},
+    error::ScheduleError,
+    merge::take_marked,
+    plan::{Node, Plan},
+    preimage::Preimage,
+    pull::list::RangeList,
+    ranges::{Item, Ranges},
+    touched::Touched,
+};
+
+/// What rows a pulled system is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullShape {
+    /// None: it runs once, and reaches what it declared by other ways.
+    #[default]
+    Once,
+    /// Ranges, on all lanes at once, in any order.
+    Rows,
+    /// All chunks, for one call.
+    Parts,
+    /// All rows as one, for one call: copied in and out if they lie in several chunks.
+    Whole,
+}
+
+/// A system that is pulled.
+#[derive(Debug, Default)]
+pub struct PullSystem {
+    /// Its name.
+    pub name: String,
+    /// Its stage; [`Stage::Update`] if none.
+    pub stage: Option<Stage>,
+    /// Systems that it runs before.
+    pub before: Vec<String>,
+    /// Systems that it runs after.
+    pub after: Vec<String>,
+    /// Components that it touches, in the order in which descriptors have them.
+    pub components: Vec<(ComponentId, JobAccess)>,
+    /// Columns of the world that it touches, in the order in which descriptors have them.
+    pub resources: Vec<(ResourceId, JobAccess)>,
+    /// Which rows; none if it runs [once](PullShape::Once) and looks for itself.
+    pub query: Option<QueryState>,
+    /// What it is given.
+    pub shape: PullShape,
+    /// It has the world to itself.
+    pub exclusive: bool,
+    /// It sets despawn bits.
+    pub despawns: bool,
+    /// It is left out while its query has no rows. Those with another shape than [`PullShape::Once`] always are.
+    pub skip_if_empty: bool,
+    /// Rows of calls that failed are as they were.
+    pub atomic: bool,
+}
+
+/// Why a frame could not be pulled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// The plan cannot be made, or the world refused.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Systems and stages are fixed while a frame runs.
+    #[error("a frame is running: wait until it is over")]
+    FrameRunning,
+    /// There is nothing to go on with.
+    #[error("no frame is running")]
+    NoFrame,
+    /// The system has nothing to settle.
+    #[error("system `{0}` is not running")]
+    NotRunning(String),
+    /// There is no system of that number.
+    #[error("there is no system {0}")]
+    NoSystem(u32),
+    /// A system that is given rows says not which.
+    #[error("system `{0}` is to be given rows: it needs a query")]
+    NoQuery(String),
+    /// The memory is too large for offsets of 32 bits.
+    #[error("the memory may have {0} bytes, descriptors reach 4 GiB")]
+    TooLarge(u64),
+}
+
+impl From<WorldError> for PullError {
+    fn from(error: WorldError) -> PullError {
+        PullError::Schedule(error.into())
+    }
+}
+
+impl From<OutOfMemory> for PullError {
+    fn from(error: OutOfMemory) -> PullError {
+        WorldError::from(error).into()
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The frame is over: [`Pull::end`] it.
+    Done,
+    /// Something has to be settled first.
+    Wait,
+    /// Run this, and settle it.
+    Run(Run),
+    /// Part of a stage is over: [`Pull::merge`], carry out commands, and go on.
+    Merge,
+}
+
+/// A system that may run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Its number.
+    pub system: u32,
+    /// Offset of its range list, 0 if it is given no rows.
+    pub list: u32,
+    /// Rows that it is given, or that its query has.
+    pub rows: u64,
+    /// Whether the descriptors are for one lane, one after the other.
+    pub one_lane: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Settled,
+}
+
+struct Slot {
+    system: PullSystem,
+    access: Access,
+    ranges: Ranges,
+    /// Rows of a range; 0 for whole chunks.
+    range_rows: usize,
+    list: RangeList,
+    preimages: Vec<Preimage>,
+    /// JSON for kernels, its bytes, and what changes with it.
+    extra: Option<(Block, u32)>,
+    extra_version: u32,
+    /// Whether it ran since the last merge.
+    ran: bool,
+}
+
+/// A frame at work.
+struct Frame {
+    dt: f64,
+    time: f64,
+    serial: bool,
+    segment: usize,
+    merging: bool,
+    running: usize,
+}
+
+/// How far systems are, by position in the plan. Its storage is kept from frame to frame.
+#[derive(Default)]
+struct Progress {
+    states: Vec<State>,
+    /// Positions that are settled, as bits.
+    settled: Vec<u64>,
+}
+
+/// Systems, their plan, and the frame that is pulled.
+pub struct Pull {
+    stages: Vec<Stage>,
+    slots: Vec<Slot>,
+    plan: Option<Plan>,
+    frame: Option<Frame>,
+    progress: Progress,
+    frames: u64,
+}
+
+impl Default for Pull {
+    fn default() -> Pull {
+        Pull {
+            stages: Stage::ALL.to_vec(),
+            slots: Vec::new(),
+            plan: None,
+            frame: None,
+            progress: Progress::default(),
+            frames: 0,
+        }
+    }
+}
+
+impl Pull {
+    /// Sets which stages a frame has, in which order. All of them in [their order](Stage::ALL) unless told.
+    ///
+    /// # Errors
+    /// [`PullError::FrameRunning`].
+    pub fn set_stages(&mut self, stages: &[Stage]) -> Result<(), PullError> {
+        self.unless_running()?;
+        self.stages = stages.to_vec();
+        self.plan = None;
+        Ok(())
+    }
+
+    /// The stages of a frame.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// Adds a system, and gives its number: systems are numbered from 0.
+    ///
+    /// # Errors
+    /// [`PullError::FrameRunning`], [`PullError::NoQuery`], [`ScheduleError::DuplicateName`],
+    /// [`ScheduleError::NoStage`].
+    pub fn add(&mut self, system: PullSystem) -> Result<u32, PullError> {
+        self.unless_running()?;
+        if system.shape != PullShape::Once && system.query.is_none() {
+            return Err(PullError::NoQuery(system.name));
+        }
+        if self.slots.iter().any(|slot| slot.system.name == system.name) {
+            return Err(ScheduleError::DuplicateName(system.name).into());
+        }
+        let stage = system.stage.unwrap_or(Stage::Update);
+        if !self.stages.contains(&stage) {
+            return Err(ScheduleError::NoStage { system: system.name, stage }.into());
+        }
+        let mut access = Access::default();
+        (access.despawns, access.exclusive) = (system.despawns, system.exclusive);
+        let touch = |how: JobAccess| if how == JobAccess::Write { Touch::WRITE } else { Touch::LEND };
+        system.components.iter().for_each(|(id, how)| access.component(*id, touch(*how)));
+        system.resources.iter().for_each(|(id, how)| access.resource(*id, touch(*how)));
+        if let Some(query) = &system.query {
+            let spec = query.spec();
+            spec.changed.iter().chain(&spec.added).for_each(|id| access.component(*id, Touch::LEND));
+        }
+        self.slots.push(Slot {
+            system,
+            access,
+            ranges: Ranges::default(),
+            range_rows: 0,
+            list: RangeList::default(),
+            preimages: Vec::new(),
+            extra: None,
+            extra_version: 0,
+            ran: false,
+        });
+        self.plan = None;
+        Ok(self.slots.len() as u32 - 1)
+    }
+
+    /// Number of systems.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no system.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The name of a system.
+    pub fn name_of(&self, system: u32) -> Option<&str> {
+        self.slots.get(system as usize).map(|slot| &*slot.system.name)
+    }
+
+    /// The number of the system at a position of the plan.
+    pub fn number_at(&self, position: usize) -> Option<u32> {
+        Some(self.plan.as_ref()?.systems().get(position)?.node as u32)
+    }
+
+    /// The plan; made if there is none, or systems were added.
+    ///
+    /// # Errors
+    /// [`ScheduleError`]: why there is none.
+    pub fn plan(&mut self, world: &World) -> Result<&Plan, PullError> {
+        if self.plan.is_none() {
+            let nodes: Vec<Node<'_>> = self
+                .slots
+                .iter()
+                .map(|Slot { system, access, .. }| Node {
+                    name: &system.name,
+                    stage: system.stage.unwrap_or(Stage::Update),
+                    before: &system.before,
+                    after: &system.after,
+                    access,
+                })
+                .collect();
+            self.plan = Some(Plan::in_stages(&nodes, &self.stages, world)?);
+        }
+        Ok(self.plan.as_ref().expect("it was just made"))
+    }
+
+    /// Sets into ranges of about how many rows a system's rows are cut; 0 for whole chunks, as it is unless told.
+    ///
+    /// # Errors
+    /// [`PullError::NoSystem`].
+    pub fn set_range_rows(&mut self, system: u32, rows: usize) -> Result<(), PullError> {
+        self.slot(system)?.range_rows = rows;
+        Ok(())
+    }
+
+    /// Sets the JSON text that descriptors of a system name.
+    ///
+    /// # Errors
+    /// [`PullError::NoSystem`], [`WorldError::OutOfMemory`]; [`PullError::FrameRunning`] while the system runs.
+    pub fn set_extra(&mut self, world: &World, system: u32, json: &[u8]) -> Result<(), PullError> {
+        if self.is_running(system) {
+            return Err(PullError::FrameRunning);
+        }
+        let slot = self.slot(system)?;
+        let enough = slot.extra.as_ref().is_some_and(|(block, _)| block.bytes() >= json.len() as u64);
+        if !enough {
+            slot.extra = None;
+            slot.extra = Some((world.memory().allocate(json.len())?, 0));
+        }
+        if let Some((block, bytes)) = &mut slot.extra {
+            list::write_bytes(block, json);
+            *bytes = json.len() as u32;
+        }
+        slot.extra_version += 1;
+        Ok(())
+    }
+
+    fn slot(&mut self, system: u32) -> Result<&mut Slot, PullError> {
+        self.slots.get_mut(system as usize).ok_or(PullError::NoSystem(system))
+    }
+
+    fn unless_running(&self) -> Result<(), PullError> {
+        if self.frame.is_some() { Err(PullError::FrameRunning) } else { Ok(()) }
+    }
+
+    /// Whether a frame is running.
+    pub fn is_in_frame(&self) -> bool {
+        self.frame.is_some()
+    }
+
+    /// Whether rows are leased: structure must stand still.
+    pub fn is_leased(&self) -> bool {
+        self.frame.as_ref().is_some_and(|frame| frame.running > 0)
+            && self.slots.iter().any(|slot| slot.list.is_leased())
+    }
+
+    fn position_of(&self, system: u32) -> Option<usize> {
+        self.plan.as_ref()?.systems().iter().position(|planned| planned.node == system as usize)
+    }
+
+    fn is_running(&self, system: u32) -> bool {
+        let position = self.frame.as_ref().and_then(|_| self.position_of(system));
+        position.is_some_and(|position| self.progress.states[position] == State::Running)
+    }
+
+    /// Begins a frame and its tick; gives the tick's number. With `serial`, systems are handed out one by one.
+    ///
+    /// # Errors
+    /// [`PullError::FrameRunning`], [`ScheduleError`], [`WorldError::NestedTick`].
+    pub fn begin(&mut self, world: &mut World, dt: f64, time: f64, serial: bool) -> Result<u64, PullError> {
+        self.unless_running()?;
+        let max_bytes = world.memory().max_bytes();
+        if max_bytes > 1 << 32 {
+            return Err(PullError::TooLarge(max_bytes));
+        }
+        let systems = self.plan(world)?.systems().len();
+        let tick = world.begin_tick()?;
+        self.frame = Some(Frame { dt, time, serial, segment: 0, merging: false, running: 0 });
+        self.progress.begin(systems);
+        Ok(tick)
+    }
+
+    /// What is to be done next.
+    ///
+    /// # Errors
+    /// [`PullError::NoFrame`], [`WorldError::OutOfMemory`].
+    pub fn next(&mut self, world: &World) -> Result<Next, PullError> {
+        let Pull { slots, plan: Some(plan), frame: Some(frame), progress, frames, .. } = self else {
+            return Err(PullError::NoFrame);
+        };
+        loop {
+            if frame.merging {
+                return Ok(Next::Merge);
+            }
+            let Some((stage, positions)) = plan.segments.get(frame.segment) else { return Ok(Next::Done) };
+            if *stage == Stage::Startup && *frames > 0 {
+                frame.segment += 1;
+                continue;
+            }
+            for position in positions.clone() {
+                let planned = &plan.systems()[position];
+                let is_free =
+                    planned.dependencies.iter().zip(&progress.settled).all(|(waits, done)| waits & !done == 0);
+                if progress.states[position] != State::Waiting || !is_free {
+                    continue;
+                }
+                if frame.serial && frame.running > 0 {
+                    return Ok(Next::Wait);
+                }
+                let system = planned.node as u32;
+                let run = slots[planned.node].start(world, frame, system)?;
+                match run {
+                    Some(run) => {
+                        progress.states[position] = State::Running;
+                        frame.running += 1;
+                        return Ok(Next::Run(run));
+                    }
+                    None => progress.settle(position),
+                }
+            }
+            if frame.running > 0 {
+                return Ok(Next::Wait);
+            }
+            // What was left out has nothing to be merged.
+            let ran = positions.clone().any(|position| slots[plan.systems()[position].node].ran);
+            frame.merging = ran;
+            if !ran {
+                frame.segment += 1;
+            }
+        }
+    }
+
+    /// Says that a system is over; `failed` are the positions of the descriptors whose calls failed. What the others did is
+    /// published to whoever waits for changes; rows of failed ones all count as changed, or are restored if the system is
+    /// atomic.
+    ///
+    /// # Errors
+    /// [`PullError::NoFrame`], [`PullError::NotRunning`], [`PullError::NoSystem`].
+    pub fn settle(&mut self, world: &mut World, system: u32, failed: &[u32]) -> Result<(), PullError> {
+        let position = self.position_of(system);
+        let is_running = self.is_running(system);
+        let slot = self.slots.get_mut(system as usize).ok_or(PullError::NoSystem(system))?;
+        let frame = self.frame.as_mut().ok_or(PullError::NoFrame)?;
+        let Some(position) = position.filter(|_| is_running) else {
+            return Err(PullError::NotRunning(slot.system.name.clone()));
+        };
+        slot.settle(world, failed);
+        frame.running -= 1;
+        self.progress.settle(position);
+        Ok(())
+    }
+
+    /// Takes the despawn bits of the systems that ran since the last merge: appends who is to go to `doomed`, in order of
+    /// plan, table and row. They are the caller's to despawn, the last first if it likes to move few rows.
+    ///
+    /// # Errors
+    /// [`PullError::NoFrame`]; [`PullError::FrameRunning`] if something is still running.
+    pub fn merge(&mut self, world: &mut World, doomed: &mut Vec<Entity>) -> Result<(), PullError> {
+        let (Some(plan), Some(frame)) = (&self.plan, &mut self.frame) else { return Err(PullError::NoFrame) };
+        if frame.running > 0 {
+            return Err(PullError::FrameRunning);
+        }
+        for planned in plan.systems() {
+            let slot = &mut self.slots[planned.node];
+            if std::mem::take(&mut slot.ran) && slot.system.despawns {
+                slot.list.items().iter().for_each(|item| take_marked(world, item, doomed));
+            }
+        }
+        if std::mem::take(&mut frame.merging) {
+            frame.segment += 1;
+        }
+        Ok(())
+    }
+
+    /// Ends the frame and its tick. Systems that were not settled count as failed, those that were not handed out are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`PullError::NoFrame`].
+    pub fn end(&mut self, world: &mut World) -> Result<(), PullError> {
+        if self.frame.take().is_none() {
+            return Err(PullError::NoFrame);
+        }
+        for position in 0..self.progress.states.len() {
+            if self.progress.states[position] == State::Running
+                && let Some(system) = self.number_at(position)
+            {
+                let slot = &mut self.slots[system as usize];
+                let all: Vec<u32> = (0..slot.list.items().len() as u32).collect();
+                slot.settle(world, &all);
+            }
+        }
+        // Bits of a frame that broke off would despawn other rows in the next.
+        for slot in &mut self.slots {
+            if std::mem::take(&mut slot.ran) && slot.system.despawns {
+                slot.list.items().iter().for_each(|item| take_marked(world, item, &mut Vec::new()));
+            }
+        }
+        self.frames += 1;
+        world.end_tick()?;
+        Ok(())
+    }
+}
+
+impl Progress {
+    fn begin(&mut self, systems: usize) {
+        self.states.clear();
+        self.states.resize(systems, State::Waiting);
+        self.settled.clear();
+        self.settled.resize(systems.div_ceil(64), 0);
+    }
+
+    fn settle(&mut self, position: usize) {
+        self.states[position] = State::Settled;
+        self.settled[position / 64] |= 1 << (position % 64);
+    }
+}
+
+impl Slot {
+    /// Makes the lease; none if the system is left out.
+    fn start(&mut self, world: &World, frame: &Frame, number: u32) -> Result<Option<Run>, PullError> {
+        self.list.clear();
+        let mut rows = 0;
+        if let Some(query) = &mut self.system.query {
+            query.refresh(world);
+            let query = &*query;
+            rows = self.ranges.collect(query.chunks(world));
+        }
+        let shape = self.system.shape;
+        if rows == 0 && (shape != PullShape::Once || self.system.skip_if_empty) {
+            return Ok(None);
+        }
+        let mut run = Run { system: number, list: 0, rows: rows as u64, one_lane: shape != PullShape::Rows };
+        if let (Some(query), true) = (&self.system.query, shape != PullShape::Once) {
+            if self.range_rows == 0 || shape != PullShape::Rows {
+                self.ranges.join();
+            } else {
+                self.ranges.cut(self.range_rows);
+            }
+            let touched = Touched {
+                components: &self.system.components,
+                query,
+                despawns: self.system.despawns,
+                is_atomic: self.system.atomic,
+            };
+            let call = list::Call {
+                system: &self.system.name,
+                dt: frame.dt,
+                time: frame.time,
+                whole: shape == PullShape::Whole,
+                extra: self.extra.as_ref().map(|(block, bytes)| (block, *bytes, self.extra_version)),
+            };
+            let (shared, resources) = (SharedWorld::new(world), &self.system.resources);
+            self.list.make(shared, touched, resources, self.ranges.items(), call)?;
+            if self.list.items().is_empty() {
+                return Ok(None);
+            }
+            // Columns that the world has once are written by one lane at a time.
+            run.one_lane |= self.system.resources.iter().any(|(_, how)| *how == JobAccess::Write);
+            run.list = self.list.offset();
+            run.rows = self.list.items().iter().map(|item| u64::from(item.rows)).sum();
+            if self.system.atomic && !self.list.is_staged() {
+                let items = self.list.items();
+                self.preimages.resize_with(self.preimages.len().max(items.len()), Preimage::default);
+                for (preimage, item) in self.preimages.iter_mut().zip(items) {
+                    // SAFETY: the columns are those of rows of a live chunk, which nobody writes: by the plan they are this
+                    // system's, and it has not been handed out yet.
+                    unsafe { preimage.save(list::overwritten(SharedWorld::new(world), touched, item)) };
+                }
+            }
+        }
+        self.ran = true;
+        Ok(Some(run))
+    }
+
+    /// Ends the lease.
+    fn settle(&mut self, world: &mut World, failed: &[u32]) {
+        let Some(query) = &self.system.query else { return };
+        if !self.list.is_leased() {
+            return;
+        }
+        let (system, items) = (&self.system, self.list.items());
+        let touched =
+            Touched { components: &system.components, query, despawns: system.despawns, is_atomic: system.atomic };
+        let run = world.sequence() + 1;
+        world.set_sequence(run);
+        let shared = SharedWorld::new(world);
+        let fails = |at: usize| match system.shape {
+            PullShape::Rows | PullShape::Once => failed.contains(&(at as u32)),
+            PullShape::Parts | PullShape::Whole => !failed.is_empty(),
+        };
+        if self.list.is_staged() {
+            // SAFETY: the host settles what nobody runs any more, and the plan gave this system what it declared.
+            unsafe { touched.scatter(shared, items, self.list.staging(), failed.is_empty()) };
+        } else {
+            for (at, item) in items.iter().enumerate() {
+                if fails(at) && system.atomic {
+                    // SAFETY: as above; the columns are those that were saved.
+                    unsafe { self.preimages[at].restore(list::overwritten(shared, touched, item)) };
+                }
+                // SAFETY: as above.
+                unsafe { touched.settle(shared, item.place(), !fails(at)) };
+            }
+        }
+        for Item { chunk, .. } in items {
+            for (component, how) in &system.components {
+                if *how == JobAccess::Write {
+                    shared.set_version(*chunk, *component, run);
+                }
+            }
+        }
+        self.list.settled();
+    }
+}

@@ -16,29 +16,25 @@
 //! | 4429 | too many messages | yes |
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use peristyle_mirror::{Frame, Host, Message, RemoteError, ResultMessage, SyncMode, TransportError};
-use peristyle_replica::{Bytes, ConnectionId, Subscription, Topic};
+use peristyle_mirror::{Frame, Host, Message, RemoteError, ResultMessage, TransportError};
+use peristyle_replica::{ConnectionId, Subscription, Topic};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
 use crate::access::{Grant, Modules};
+use crate::addresses::AddressPlace;
 use crate::feed::WorldFeed;
 use crate::gateway::{Shared, closed};
 use crate::limits::Rate;
 use crate::link::Link;
 use crate::metrics::{Cut, Place};
+use crate::socket::{Sent, Socket};
 use crate::trace::TraceFeed;
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// What there is under one name.
 #[derive(Clone, Default)]
@@ -56,6 +52,9 @@ impl Offer {
         of_host.or(self.world.as_ref().map(WorldFeed::epoch)).unwrap_or_default()
     }
 }
+
+/// What clients are told when the gateway ends.
+const GOODBYE: &str = "the gateway shuts down";
 
 /// Why a client's connection ends.
 enum End {
@@ -90,15 +89,6 @@ fn code(cut: Cut) -> u16 {
     }
 }
 
-/// How sockets are set up: small buffers, as there are many, and messages no larger than allowed.
-pub(crate) fn config(message_bytes: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .max_message_size(Some(message_bytes))
-        .max_frame_size(Some(message_bytes))
-        .read_buffer_size(4 << 10)
-        .write_buffer_size(4 << 10)
-}
-
 /// The first message of a client that is a browser, which cannot send headers.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename = "auth")]
@@ -115,6 +105,8 @@ pub(crate) struct Client {
     pub(crate) grant: Option<Grant>,
     /// Its place among the gateway's clients, as long as it is served.
     pub(crate) _place: Place,
+    /// Its place among the connections of its address.
+    pub(crate) _of_address: Option<AddressPlace>,
 }
 
 impl Client {
@@ -130,12 +122,7 @@ impl Client {
         }
         if let Some(close) = end.close() {
             // Who does not listen is not waited for.
-            let _ = timeout(Duration::from_secs(1), async {
-                socket.send(tungstenite::Message::Close(Some(close))).await?;
-                while let Some(Ok(_)) = socket.next().await {}
-                Ok::<(), tungstenite::Error>(())
-            })
-            .await;
+            let _ = timeout(shared.limits.goodbye, socket.close(close)).await;
         }
     }
 
@@ -143,9 +130,15 @@ impl Client {
     async fn admit(&self, socket: &mut Socket) -> Result<Grant, End> {
         let grant = match &self.grant {
             Some(grant) => grant.clone(),
-            None => timeout(self.shared.limits.handshake, self.token(socket))
-                .await
-                .unwrap_or_else(|_| Err(End::Cut(Cut::Token, "no token came".into())))?,
+            None => {
+                let mut closing = self.shared.closing.subscribe();
+                tokio::select! {
+                    told = timeout(self.shared.limits.handshake, self.token(socket)) => {
+                        told.unwrap_or_else(|_| Err(End::Cut(Cut::Token, "no token came".into())))?
+                    }
+                    () = closed(&mut closing) => return Err(End::Left(GOODBYE)),
+                }
+            }
         };
         let refused = self.subscription.topics.iter().find(|topic| !grant.topics.contains(topic));
         match refused {
@@ -198,7 +191,7 @@ impl Client {
                 Modules::All => host.connect(link.clone()),
                 Modules::Only(names) => {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    host.connect_as(link.clone(), SyncMode::Patch, Some(&names))
+                    host.connect_within(link.clone(), &names)
                 }
             };
             if connected.is_err() {
@@ -240,15 +233,6 @@ impl Drop for View {
     }
 }
 
-/// A message of the world, shared by all who are sent it.
-struct Shown(Bytes);
-
-impl AsRef<[u8]> for Shown {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 struct Session<'a> {
     socket: &'a mut Socket,
     shared: &'a Shared,
@@ -269,8 +253,8 @@ impl Session<'_> {
         if is_hosted || self.view.is_none() {
             return Ok(());
         }
-        let ready = Message::Ready(peristyle_mirror::Ready { epoch: Some(epoch) }).to_json();
-        self.feed(Topic::ProcessState, tungstenite::Message::text(ready)).await
+        let ready = Frame::new(Message::Ready(peristyle_mirror::Ready { epoch: Some(epoch) }));
+        self.feed(Topic::ProcessState, Sent::Text(ready)).await
     }
 
     async fn run(&mut self) -> End {
@@ -302,11 +286,11 @@ impl Session<'_> {
                     if self.heard.elapsed() > self.shared.limits.idle {
                         return End::Cut(Cut::Idle, "silent for too long".into());
                     }
-                    if let Err(end) = self.feed(Topic::ProcessState, tungstenite::Message::Ping(Default::default())).await {
+                    if let Err(end) = self.within("a ping", async |socket| socket.ping().await).await {
                         return end;
                     }
                 }
-                () = closed(&mut closing) => return End::Left("the gateway shuts down"),
+                () = closed(&mut closing) => return End::Left(GOODBYE),
             }
         }
     }
@@ -316,14 +300,13 @@ impl Session<'_> {
         loop {
             let mut wrote = false;
             while let Some(frame) = self.link.as_ref().and_then(|link| link.take()) {
-                self.feed(Topic::ProcessState, tungstenite::Message::text(&**frame.text())).await?;
+                self.feed(Topic::ProcessState, Sent::Text(frame)).await?;
                 wrote = true;
             }
             // One frame, then whatever was said meanwhile: a client that catches up still gets its answers.
             let shown = self.view.as_ref().and_then(|view| view.feed.take(view.connection));
             if let Some(bytes) = shown {
-                let message = tungstenite::Message::Binary(tungstenite::Bytes::from_owner(Shown(bytes)));
-                self.feed(Topic::RenderState, message).await?;
+                self.feed(Topic::RenderState, Sent::World(bytes)).await?;
                 wrote = true;
             }
             if !wrote {
@@ -341,16 +324,14 @@ impl Session<'_> {
     async fn write_trace(&mut self) -> Result<(), End> {
         let message = self.trace.as_mut().map(|trace| trace.borrow_and_update().clone());
         match message {
-            Some(message) if !message.is_empty() => {
-                self.feed(Topic::Trace, tungstenite::Message::Binary(message)).await
-            }
+            Some(message) if !message.is_empty() => self.feed(Topic::Trace, Sent::Trace(message)).await,
             _ => Ok(()),
         }
     }
 
-    async fn feed(&mut self, topic: Topic, message: tungstenite::Message) -> Result<(), End> {
-        self.shared.metrics.sent(topic, message.len());
-        self.within(Topic::name(topic), async |socket| socket.feed(message).await).await
+    async fn feed(&mut self, topic: Topic, sent: Sent) -> Result<(), End> {
+        self.shared.metrics.sent(topic, sent.bytes().len());
+        self.within(Topic::name(topic), async |socket| socket.feed(sent).await).await
     }
 
     async fn flush(&mut self) -> Result<(), End> {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use peristyle_mirror::Host;
@@ -18,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Grant, Origins, Tokens, is_exposed};
+use crate::addresses::{AddressPlace, Addresses};
 use crate::connection::Offer;
 use crate::error::GatewayError;
 use crate::feed::WorldFeed;
@@ -304,20 +306,26 @@ pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
 /// Takes connections until the gateway closes.
 async fn accept(listener: TcpListener, tls: Option<Tls>, router: Router, shared: Arc<Shared>) {
     let places = Arc::new(Semaphore::new(shared.limits.sockets));
+    let addresses = Addresses::default();
     let mut closing = shared.closing.subscribe();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closed(&mut closing) => return,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             // Out of file descriptors, mostly: others have to go first.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let Some(of_address) = addresses.enter(peer.ip(), shared.limits.per_address) else {
+            shared.metrics.refuse(Refusal::Address);
+            tokio::spawn(turn_away(stream, "429 Too Many Requests"));
+            continue;
+        };
         let Ok(place) = places.clone().try_acquire_owned() else {
             shared.metrics.refuse(Refusal::Sockets);
-            tokio::spawn(turn_away(stream));
+            tokio::spawn(turn_away(stream, "503 Service Unavailable"));
             continue;
         };
         // Latency matters more than a few packets.
@@ -326,41 +334,51 @@ async fn accept(listener: TcpListener, tls: Option<Tls>, router: Router, shared:
         tokio::spawn(async move {
             let _place = place;
             match tls {
-                None => serve_connection(stream, router, &shared).await,
-                Some(tls) => {
-                    let opened = tokio::time::timeout(shared.limits.handshake, tls.accept(stream)).await;
-                    if let Ok(Ok(stream)) = opened {
-                        serve_connection(stream, router, &shared).await;
-                    }
-                }
+                None => serve_connection(stream, of_address, router, &shared).await,
+                Some(tls) => match tokio::time::timeout(shared.limits.handshake, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => serve_connection(stream, of_address, router, &shared).await,
+                    Ok(Err(_)) => shared.metrics.refuse(Refusal::Handshake),
+                    Err(_) => shared.metrics.refuse(Refusal::Timeout),
+                },
             }
         });
     }
 }
 
 /// Says that there is no room, to whoever listens.
-async fn turn_away(mut stream: TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-    let _ = tokio::time::timeout(Duration::from_millis(100), stream.write_all(ANSWER)).await;
+async fn turn_away(mut stream: TcpStream, status: &str) {
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let _ = tokio::time::timeout(Duration::from_millis(100), stream.write_all(answer.as_bytes())).await;
 }
 
 /// Answers requests on one connection, until it becomes a WebSocket.
-async fn serve_connection<S>(stream: S, router: Router, shared: &Arc<Shared>)
+async fn serve_connection<S>(stream: S, of_address: AddressPlace, router: Router, shared: &Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut closing = shared.closing.subscribe();
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(shared.limits.handshake).max_buf_size(64 << 10);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let router = TowerToHyperService::new(router);
+    // A WebSocket outlives the connection's task, and keeps its place among those of its address.
+    let service = service_fn(move |mut request| {
+        request.extensions_mut().insert(of_address.clone());
+        router.call(request)
+    });
+    let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        // Who goes away in the middle is nobody's error.
-        _ = connection.as_mut() => {}
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
         () = closed(&mut closing) => {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            connection.await
         }
+    };
+    match ended {
+        Err(error) if error.is_timeout() => shared.metrics.refuse(Refusal::Timeout),
+        Err(error) if error.is_parse() => shared.metrics.refuse(Refusal::Malformed),
+        // Who goes away in the middle is nobody's error.
+        _ => {}
     }
 }
 
@@ -401,7 +419,7 @@ impl Gateway {
 
     /// WebSocket clients that are connected.
     pub fn clients(&self) -> usize {
-        self.shared.metrics.clients() as usize
+        self.shared.metrics.clients()
     }
 
     /// Takes no more clients, says goodbye to those there are, waits for them for [`Limits::goodbye`], and ends.
@@ -412,10 +430,7 @@ impl Gateway {
     fn close(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         self.shared.closing.send_replace(true);
-        let began = Instant::now();
-        while self.shared.metrics.clients() > 0 && began.elapsed() < self.shared.limits.goodbye {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.shared.metrics.wait_until_left(self.shared.limits.goodbye);
         // Also where nothing may block, as in a task of another runtime.
         runtime.shutdown_background();
     }

@@ -15,17 +15,16 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use peristyle_replica::Subscription;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 use tower_http::services::ServeDir;
 
 use crate::access::bearer;
-use crate::connection::{Client, Offer, config};
+use crate::addresses::AddressPlace;
+use crate::connection::{Client, Offer};
 use crate::gateway::{Routes, Shared};
 use crate::metrics::{Page, Refusal, write_feeds};
+use crate::socket::Socket;
 
 /// What a client is told when it is not served.
 struct Refused {
@@ -162,11 +161,17 @@ fn upgrade(shared: &Arc<Shared>, name: Option<&str>, mut request: Request) -> Re
         let text = format!("{} clients are here, no more may come", shared.limits.clients);
         return Err(shared.refuse(Refusal::Clients, StatusCode::SERVICE_UNAVAILABLE, text));
     };
-    let client = Client { shared: shared.clone(), offer: Offer::clone(offer), subscription, grant, _place: place };
+    let client = Client {
+        shared: shared.clone(),
+        offer: Offer::clone(offer),
+        subscription,
+        grant,
+        _place: place,
+        _of_address: request.extensions_mut().remove::<AddressPlace>(),
+    };
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let config = config(client.shared.limits.message_bytes);
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let socket = Socket::new(upgraded, client.shared.limits.message_bytes).await;
         client.serve(socket).await;
     });
     let mut response = Response::new(Body::empty());

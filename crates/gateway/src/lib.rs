@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod addresses;
 mod connection;
 mod error;
 mod feed;
@@ -54,6 +55,7 @@ mod http;
 mod limits;
 mod link;
 mod metrics;
+mod socket;
 mod tls;
 mod trace;
 

@@ -11,6 +11,9 @@ pub struct Limits {
     pub sockets: usize,
     /// WebSocket clients at once. 2 048 unless told.
     pub clients: usize,
+    /// Connections at once that come from one address (with IPv6: from one network of 64 bits), clients included. 1 024
+    /// unless told. Behind a proxy all come from the proxy's.
+    pub per_address: usize,
     /// Bytes of a message that a client sends. 1 MiB unless told.
     pub message_bytes: usize,
     /// Messages a second that a client sends, over some seconds. 1 000 unless told.
@@ -23,7 +26,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a client may take to send its request, and its token. 10 s unless told.
     pub handshake: Duration,
-    /// How long a gateway that shuts down waits for its clients to go. 2 s unless told.
+    /// How long a client that is told why it is cut off may take to hear it, and how long a gateway that shuts down waits
+    /// for its clients to go. 2 s unless told.
     pub goodbye: Duration,
 }
 
@@ -32,6 +36,7 @@ impl Default for Limits {
         Limits {
             sockets: 1024,
             clients: 2048,
+            per_address: 1024,
             message_bytes: MESSAGE_BYTES_MAX,
             messages_per_second: 1000,
             queue_bytes: 1 << 20,

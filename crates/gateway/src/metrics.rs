@@ -3,8 +3,8 @@
 //! The format is version 0.0.4 of Prometheus' text exposition: a line `# TYPE`, then a line for each sample.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peristyle_replica::Topic;
@@ -20,6 +20,10 @@ pub(crate) enum Refusal {
     Upgrade,
     Clients,
     Sockets,
+    Address,
+    Handshake,
+    Timeout,
+    Malformed,
     Count,
 }
 
@@ -37,7 +41,19 @@ pub(crate) enum Cut {
     Count,
 }
 
-const REFUSALS: [&str; Refusal::Count as usize] = ["origin", "token", "path", "query", "upgrade", "clients", "sockets"];
+const REFUSALS: [&str; Refusal::Count as usize] = [
+    "origin",
+    "token",
+    "path",
+    "query",
+    "upgrade",
+    "clients",
+    "sockets",
+    "address",
+    "handshake",
+    "timeout",
+    "malformed",
+];
 const CUTS: [&str; Cut::Count as usize] = ["slow", "idle", "rate", "oversized", "malformed", "token", "forbidden"];
 const TOPICS: [Topic; 3] = Topic::ALL;
 
@@ -80,12 +96,25 @@ impl Durations {
     }
 }
 
+/// Clients that are here, for who waits until they have left.
+#[derive(Debug, Default)]
+struct Clients {
+    count: Mutex<usize>,
+    left: Condvar,
+}
+
+fn lock(count: &Mutex<usize>) -> MutexGuard<'_, usize> {
+    count.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A client's place, until it is dropped.
 pub(crate) struct Place(Arc<Metrics>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.clients.subtract(1);
+        let Clients { count, left } = &self.0.clients;
+        *lock(count) -= 1;
+        left.notify_all();
     }
 }
 
@@ -94,7 +123,7 @@ impl Drop for Place {
 pub(crate) struct Metrics {
     started: Instant,
     pub(crate) requests: Counter,
-    clients: Counter,
+    clients: Clients,
     pub(crate) connected: Counter,
     sent_messages: [Counter; TOPICS.len()],
     sent_bytes: [Counter; TOPICS.len()],
@@ -111,7 +140,7 @@ impl Metrics {
         Metrics {
             started: Instant::now(),
             requests: Counter::default(),
-            clients: Counter::default(),
+            clients: Clients::default(),
             connected: Counter::default(),
             sent_messages: Default::default(),
             sent_bytes: Default::default(),
@@ -126,16 +155,25 @@ impl Metrics {
 
     /// Takes a place for a client, if fewer than so many are there.
     pub(crate) fn enter(self: &Arc<Self>, max: usize) -> Option<Place> {
-        let taken = self.clients.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |clients| {
-            (clients < max as u64).then_some(clients + 1)
-        });
-        taken.ok()?;
+        let mut clients = lock(&self.clients.count);
+        if *clients >= max {
+            return None;
+        }
+        *clients += 1;
+        drop(clients);
         self.connected.add(1);
         Some(Place(self.clone()))
     }
 
-    pub(crate) fn clients(&self) -> u64 {
-        self.clients.get()
+    pub(crate) fn clients(&self) -> usize {
+        *lock(&self.clients.count)
+    }
+
+    /// Waits until all clients have left, but not longer than so long.
+    pub(crate) fn wait_until_left(&self, longest: Duration) {
+        let Clients { count, left } = &self.clients;
+        // Who is poisoned is closing, too.
+        drop(left.wait_timeout_while(lock(count), longest, |clients| *clients > 0));
     }
 
     pub(crate) fn refuse(&self, why: Refusal) {
@@ -168,7 +206,7 @@ impl Metrics {
     pub(crate) fn write(&self, page: &mut Page) {
         page.value("uptime_seconds", "gauge", self.started.elapsed().as_secs_f64());
         page.value("http_requests_total", "counter", self.requests.get() as f64);
-        page.value("clients", "gauge", self.clients.get() as f64);
+        page.value("clients", "gauge", self.clients() as f64);
         page.value("clients_connected_total", "counter", self.connected.get() as f64);
         page.value("queued_bytes", "gauge", self.queued_bytes.get() as f64);
         page.value("received_messages_total", "counter", self.received_messages.get() as f64);

@@ -8,10 +8,10 @@ use crate::error::GatewayError;
 mod with {
     use std::sync::Arc;
 
-    use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::crypto::ring::default_provider;
     use tokio_rustls::rustls::pki_types::pem::PemObject;
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{self, ServerConfig};
     use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
     use super::{GatewayError, TcpStream};
@@ -34,7 +34,10 @@ mod with {
             let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
                 .with_safe_default_protocol_versions()
                 .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-                .map_err(|error| failed(&error))?;
+                .map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => failed(&"its key is that of another certificate"),
+                    error => failed(&error),
+                })?;
             Ok(Tls(TlsAcceptor::from(Arc::new(config))))
         }
 

@@ -1,10 +1,11 @@
-//! A flood of connections does not reach the world: who watches it misses nothing.
+//! A flood of connections does not reach the world: it ticks as before, and who watches it misses nothing.
 
 mod common;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use peristyle_gateway::{Gateway, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,9 +16,11 @@ use common::{Moving, Watcher, metric, open};
 /// Attempts in all, and at a time.
 const ATTEMPTS: usize = 10_000;
 const AT_A_TIME: usize = 100;
+/// Time between two ticks of the world.
+const PERIOD: Duration = Duration::from_millis(20);
 
 /// One attempt; each kind wants something else.
-async fn attempt(address: std::net::SocketAddr, kind: usize) -> std::io::Result<()> {
+async fn attempt(address: SocketAddr, kind: usize) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -35,7 +38,7 @@ async fn attempt(address: std::net::SocketAddr, kind: usize) -> std::io::Result<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_watches_misses_nothing_while_thousands_knock() {
+async fn a_world_keeps_its_pace_and_its_watchers_while_thousands_knock() {
     let mut moving = Moving::new(200);
     let feed = moving.feed();
     let limits = Limits { clients: 16, ..Limits::default() };
@@ -46,6 +49,20 @@ async fn who_watches_misses_nothing_while_thousands_knock() {
     let mut watcher = Watcher::default();
     watcher.until(&mut socket, 1).await;
 
+    let is_over = Arc::new(AtomicBool::new(false));
+    let world = {
+        let (feed, is_over) = (feed.clone(), is_over.clone());
+        std::thread::spawn(move || {
+            let began = Instant::now();
+            let mut ticks = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                moving.tick(&feed);
+                ticks += 1;
+                std::thread::sleep((began + PERIOD * ticks).saturating_duration_since(Instant::now()));
+            }
+            (ticks, began.elapsed())
+        })
+    };
     let next = Arc::new(AtomicUsize::new(0));
     let knocking: Vec<_> = (0..AT_A_TIME)
         .map(|_| {
@@ -62,16 +79,25 @@ async fn who_watches_misses_nothing_while_thousands_knock() {
             })
         })
         .collect();
+    // Frame by frame: a view takes none that does not follow the one before.
     let mut tick = 1;
     while !knocking.iter().all(tokio::task::JoinHandle::is_finished) {
-        moving.tick(&feed);
         tick += 1;
         watcher.until(&mut socket, tick).await;
-        assert_eq!(watcher.hash(), feed.hash());
     }
     for task in knocking {
         task.await.unwrap();
     }
+    is_over.store(true, Ordering::Relaxed);
+    let (ticks, took) = world.join().unwrap();
+    watcher.until(&mut socket, 1 + u64::from(ticks)).await;
+    assert_eq!((watcher.hash(), watcher.column("y")[0]), (feed.hash(), (1 + ticks) as f32));
     assert_eq!(watcher.snapshots, 1, "every tick came as a frame of its own");
-    assert!(metric(address, r#"peristyle_refused_total{reason="origin"}"#).await > 0.0);
+    // A world that a flood could hold up would stand still for all of it: half of its ticks is far from either.
+    let due = took.as_secs_f64() / PERIOD.as_secs_f64();
+    assert!(f64::from(ticks) > due / 2.0, "{ticks} ticks, where {due:.0} were due");
+    for reason in ["origin", "path", "malformed"] {
+        let sample = format!("peristyle_refused_total{{reason=\"{reason}\"}}");
+        assert!(metric(address, &sample).await > 0.0, "{reason}");
+    }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use peristyle_gateway::{Gateway, GatewayError, Grant, Limits, Modules};
-use peristyle_mirror::{Host, State, SyncMode, module};
+use peristyle_mirror::{Host, HostOptions, State, SyncMode, module};
 use peristyle_replica::Topic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use common::{Moving, Watcher, close_of, get, metric, next, open, open_with, raw, refusal, say};
@@ -130,6 +130,57 @@ async fn tokens_grant_topics_and_modules() {
     while !next(&mut socket).await.into_text().unwrap().contains("initial") {}
 }
 
+/// What a client of `/ws` is told until a text has a word.
+async fn told_until(socket: &mut common::Socket, word: &str) -> String {
+    let mut told = String::new();
+    while !told.contains(word) {
+        told += &next(socket).await.into_text().unwrap();
+    }
+    told
+}
+
+#[tokio::test]
+async fn grants_hold_where_whole_states_are_sent_and_where_a_host_hides_modules() {
+    let modules = || Host::builder().module(Secret { token: "initial".into() }).module(Clock { paused: false });
+    let whole = modules().build().unwrap();
+    let partial = modules().sync(SyncMode::Patch).sections(&["clock"]).build().unwrap();
+    let guest = Grant { read: Modules::only(["clock"]), ..Grant::default() };
+    let curious = Grant { read: Modules::only(["clock", "secret"]), ..Grant::default() };
+    let gateway = Gateway::builder().host(&whole).named_host("partial", &partial);
+    let gateway = gateway.token_for("guest", guest).token_for("curious", curious).serve("127.0.0.1:0").unwrap();
+    let open = async |path, token| open_with(gateway.address(), path, &[("authorization", token)]).await.unwrap();
+
+    let mut socket = open("/ws", "Bearer guest").await;
+    let first = told_until(&mut socket, "clock").await;
+    // What it may call it may still not read.
+    say(&mut socket, r#"{"type":"call","id":1,"module":"secret","method":"rotate","args":["changed"]}"#).await;
+    say(&mut socket, r#"{"type":"call","id":2,"module":"clock","method":"pause","args":[]}"#).await;
+    let then = told_until(&mut socket, r#""id":2"#).await;
+    assert_eq!(whole.read(|secret: &Secret| secret.token.clone()).unwrap(), "changed");
+    assert!(!first.contains("initial") && !then.contains("changed"), "{first}\n{then}");
+    assert!(then.contains(r#""state":{"clock":{"paused":true}}"#), "whole states, as the host sends them: {then}");
+
+    let mut socket = open("/ws/partial", "Bearer curious").await;
+    let first = told_until(&mut socket, "clock").await;
+    assert!(!first.contains("initial"), "no token grants what the host does not publish: {first}");
+}
+
+#[tokio::test]
+async fn calls_in_flight_are_bounded() {
+    let options = HostOptions { calls_max: 2, ..HostOptions::default() };
+    // Its calls wait for a tick.
+    let host = Host::builder().queued_module(Clock { paused: false }).options(options).build().unwrap();
+    let gateway = Gateway::builder().host(&host).serve("127.0.0.1:0").unwrap();
+    let mut socket = open(gateway.address(), "/ws").await;
+    for id in 1..=3 {
+        say(&mut socket, &format!(r#"{{"type":"call","id":{id},"module":"clock","method":"pause","args":[]}}"#)).await;
+    }
+    let told = told_until(&mut socket, r#""id":3"#).await;
+    assert!(told.contains("2 calls are in flight already"), "{told}");
+    assert_eq!(host.run_calls(1).len(), 2);
+    told_until(&mut socket, r#""id":2"#).await;
+}
+
 #[tokio::test]
 async fn messages_without_a_meaning_end_the_connection_or_are_left_alone() {
     let mut moving = Moving::new(1);
@@ -222,6 +273,45 @@ async fn places_are_bounded() {
     }
     while !get(address, "/healthz", "").await.ends_with("ok\n") {}
     assert!(metric(address, r#"peristyle_refused_total{reason="sockets"}"#).await >= 1.0);
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_places() {
+    let mut moving = Moving::new(1);
+    let feed = moving.feed();
+    let limits = Limits { per_address: 2, ..Limits::default() };
+    let gateway = Gateway::builder().world(&feed).limits(limits).serve("127.0.0.1:0").unwrap();
+    let address = gateway.address();
+    // One that became a WebSocket, and one that says nothing.
+    let watching = open(address, WORLD).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    assert!(get(address, "/healthz", "").await.starts_with("HTTP/1.1 429"));
+    // Others have theirs.
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    other.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("ok\n"), "{answer}");
+    drop(silent);
+    while !get(address, "/healthz", "").await.ends_with("ok\n") {}
+    assert!(metric(address, r#"peristyle_refused_total{reason="address"}"#).await >= 1.0);
+    drop(watching);
+}
+
+#[tokio::test]
+async fn requests_that_are_none_and_requests_that_never_end_are_counted() {
+    let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    let gateway = Gateway::builder().limits(limits).serve("127.0.0.1:0").unwrap();
+    let address = gateway.address();
+    let answer = raw(address, "\u{0}\u{1} no request\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let _ = half.read_to_end(&mut Vec::new()).await;
+    assert_eq!(metric(address, r#"peristyle_refused_total{reason="malformed"}"#).await, 1.0);
+    assert_eq!(metric(address, r#"peristyle_refused_total{reason="timeout"}"#).await, 1.0);
 }
 
 #[tokio::test]

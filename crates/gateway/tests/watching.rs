@@ -211,15 +211,19 @@ async fn who_does_not_read_goes_on_from_a_snapshot() {
 async fn who_does_not_read_for_too_long_is_cut_off() {
     let mut moving = Moving::new(20_000);
     let feed = moving.feed();
-    let limits = Limits { stall: std::time::Duration::from_millis(50), ..Limits::default() };
+    let [stall, goodbye] = [50, 20_000].map(std::time::Duration::from_millis);
+    let limits = Limits { stall, goodbye, ..Limits::default() };
     let gateway = Gateway::builder().world(&feed).limits(limits).serve("127.0.0.1:0").unwrap();
-    let socket = open(gateway.address(), WORLD).await;
-    while feed.clients() > 0 || moving.world.tick() == 0 {
+    let mut socket = open(gateway.address(), WORLD).await;
+    while common::metric(gateway.address(), r#"peristyle_cut_total{reason="slow"}"#).await < 1.0 {
         moving.scatter(&feed);
+    }
+    // What was begun comes to its end, then it is told why.
+    let (code, reason) = close_of(&mut socket).await;
+    assert_eq!((code, reason.starts_with("too slow: ")), (4408, true), "{reason}");
+    while feed.clients() > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(common::metric(gateway.address(), r#"peristyle_cut_total{reason="slow"}"#).await, 1.0);
-    drop(socket);
 }
 
 #[tokio::test]
@@ -276,7 +280,7 @@ async fn a_gateway_says_goodbye() {
     let address = gateway.address();
     let mut watching = open(address, WORLD).await;
     let mut calling = open(address, "/ws/app").await;
-    let _ready = next(&mut calling).await;
+    let _greetings = (next(&mut watching).await, next(&mut calling).await);
     host.dispose().unwrap();
     assert_eq!(close_of(&mut calling).await, (1001, "the host goes away".into()));
     let ended = tokio::task::spawn_blocking(move || gateway.shutdown());
@@ -284,6 +288,51 @@ async fn a_gateway_says_goodbye() {
     ended.await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     assert_eq!(feed.clients(), 0);
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_wait_for_tokens_when_it_ends() {
+    let gateway = Gateway::builder().host(&counter()).token("x").serve("127.0.0.1:0").unwrap();
+    let mut unknown = open(gateway.address(), "/ws").await;
+    let ended = tokio::task::spawn_blocking(move || gateway.shutdown());
+    assert_eq!(close_of(&mut unknown).await, (1001, "the gateway shuts down".into()));
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn large_and_small_messages_keep_their_order() {
+    // Frames of 20 000 scattered rows go from where they lie, those of three rows, answers and states by the buffer.
+    let mut moving = Moving::new(20_000);
+    let (feed, host) = (moving.feed(), counter());
+    let gateway = Gateway::builder().world(&feed).host(&host).serve("127.0.0.1:0").unwrap();
+    let mut socket = open(gateway.address(), "/ws?topics=process.state,render.state").await;
+    let mut watcher = Watcher::default();
+    let mut counts = Vec::new();
+    for call in 1..=20 {
+        if call % 2 == 0 {
+            moving.scatter(&feed);
+        } else {
+            moving.nudge(&feed);
+        }
+        say(
+            &mut socket,
+            &format!(r#"{{"type":"call","id":{call},"module":"counter","method":"increase","args":[1]}}"#),
+        )
+        .await;
+        let tick = moving.world.tick();
+        while watcher.view.as_ref().and_then(|view| view.tick()) != Some(tick) || counts.len() < call {
+            match next(&mut socket).await {
+                Message::Text(text) if text.contains(r#""result""#) => {
+                    let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    counts.push(message["value"].as_u64().unwrap() as usize);
+                }
+                Message::Text(_) => {}
+                message => watcher.take(message),
+            }
+        }
+        assert_eq!(watcher.hash(), feed.hash());
+    }
+    assert_eq!(counts, (1..=20).collect::<Vec<_>>());
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //!   lowest free one is taken, so that a view stays dense.
 //! - A field's code is 0 where the row does not have its component. When a component is gained, its difference is to 0.
 
+use std::ops::Range;
+
 use peristyle_world::Entity;
 
 use crate::pack::Word;
@@ -68,41 +70,35 @@ impl<W: Word> Column<W> {
         }
     }
 
-    /// Moves row after row on to `next`; appends the differences.
+    /// Moves row after row on to `next`; gives the differences in `out`.
     pub(crate) fn advance(&mut self, rows: &RowSet, high: usize, next: &[W], out: &mut Vec<W>) {
         out.clear();
         if rows.is_full(high) {
-            let (codes, next) = (&mut self.codes[..high], &next[..high]);
-            match self.way {
-                Way::Plain => out.extend_from_slice(next),
-                Way::Add => out.extend(next.iter().zip(&*codes).map(|(next, code)| next.less(*code))),
-                Way::Xor => out.extend(next.iter().zip(&*codes).map(|(next, code)| next.xor(*code))),
-                Way::AddTwice => {
-                    out.extend(next.iter().zip(&*codes).zip(&mut self.velocity).map(|((next, code), velocity)| {
-                        let difference = next.less(*code);
-                        let surprise = difference.less(*velocity);
-                        *velocity = difference;
-                        surprise
-                    }));
-                }
-            }
-            codes.copy_from_slice(next);
-            return;
+            return self.advance_run(0..high, next, out);
         }
-        let Column { codes, velocity, way } = self;
-        rows.for_each(|row| {
-            let (next, code) = (next[row], codes[row]);
-            out.push(match way {
-                Way::Plain => next,
-                Way::Add => next.less(code),
-                Way::Xor => next.xor(code),
-                Way::AddTwice => {
-                    let difference = next.less(code);
-                    difference.less(std::mem::replace(&mut velocity[row], difference))
-                }
-            });
-            codes[row] = next;
-        });
+        // Where some rows come and go, most words of the set are whole all the same.
+        rows.for_each_run(|run| self.advance_run(run, next, out));
+    }
+
+    /// The same for neighbours: loops that become vector instructions where there are many.
+    #[inline(always)]
+    fn advance_run(&mut self, rows: Range<usize>, next: &[W], out: &mut Vec<W>) {
+        let (codes, next) = (&mut self.codes[rows.clone()], &next[rows.clone()]);
+        match self.way {
+            Way::Plain => out.extend_from_slice(next),
+            Way::Add => out.extend(next.iter().zip(&*codes).map(|(next, code)| next.less(*code))),
+            Way::Xor => out.extend(next.iter().zip(&*codes).map(|(next, code)| next.xor(*code))),
+            Way::AddTwice => {
+                let velocity = &mut self.velocity[rows];
+                out.extend(next.iter().zip(&*codes).zip(velocity).map(|((next, code), velocity)| {
+                    let difference = next.less(*code);
+                    let surprise = difference.less(*velocity);
+                    *velocity = difference;
+                    surprise
+                }));
+            }
+        }
+        codes.copy_from_slice(next);
     }
 
     /// Takes in the difference of a row.

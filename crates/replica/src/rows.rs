@@ -55,6 +55,21 @@ impl RowSet {
         self.include(row / WORD..row / WORD + 1);
     }
 
+    /// Sets rows from `first` on: those whose bit is set.
+    #[inline]
+    pub(crate) fn set_bits(&mut self, first: usize, bits: u64) {
+        if bits == 0 {
+            return;
+        }
+        let (word, shift) = (first / WORD, first % WORD);
+        self.words[word] |= bits << shift;
+        let beyond = bits >> 1 >> (WORD - 1 - shift);
+        if beyond != 0 {
+            self.words[word + 1] |= beyond;
+        }
+        self.include(word..word + 1 + usize::from(beyond != 0));
+    }
+
     /// Sets `rows`, as many as a word has.
     #[inline]
     pub(crate) fn set_block(&mut self, first: usize) {
@@ -114,6 +129,22 @@ impl RowSet {
     pub(crate) fn for_each(&self, mut f: impl FnMut(usize)) {
         for at in self.span.clone() {
             for_each_one(self.words[at], at * WORD, &mut f);
+        }
+    }
+
+    /// Calls `f` with runs of rows, in order: of whole words as long as they are, of others row by row.
+    #[inline]
+    pub(crate) fn for_each_run(&self, mut f: impl FnMut(Range<usize>)) {
+        let mut at = self.span.start;
+        while at < self.span.end {
+            let whole = self.words[at..self.span.end].iter().take_while(|word| **word == u64::MAX).count();
+            if whole > 0 {
+                f(at * WORD..(at + whole) * WORD);
+                at += whole;
+            } else {
+                for_each_one(self.words[at], at * WORD, |row| f(row..row + 1));
+                at += 1;
+            }
         }
     }
 
@@ -364,5 +395,25 @@ mod tests {
         let mut out = Vec::new();
         encode(&mut out, &all, Some(&all), 100);
         assert_eq!(out, [ALL]);
+    }
+
+    #[test]
+    fn runs_are_whole_words_and_single_rows_in_order() {
+        let mut set = RowSet::default();
+        set.grow(5 * WORD);
+        set.set_bits(WORD - 2, 0b1011);
+        set.set_block(2 * WORD);
+        set.set_block(3 * WORD);
+        set.set_bits(4 * WORD, 1);
+        set.set_bits(5 * WORD - 1, 1);
+        let mut runs = Vec::new();
+        set.for_each_run(|run| runs.push(run));
+        let single = |row: usize| row..row + 1;
+        let whole = 2 * WORD..4 * WORD;
+        assert_eq!(
+            runs,
+            [single(WORD - 2), single(WORD - 1), single(WORD + 1), whole, single(4 * WORD), single(5 * WORD - 1)]
+        );
+        assert_eq!(set.count(), 2 * WORD + 5);
     }
 }

@@ -113,8 +113,7 @@ pub struct View {
     changes: Changes,
     candidates: Vec<Entity>,
     must_rescan: bool,
-    blocks: Vec<(u32, u32)>,
-    singles: Vec<(u32, u32)>,
+    pieces: Vec<Piece>,
     scratch: Scratch,
     /// By component, rows that wait for the next tick because bytes are short.
     postponed: Vec<RowSet>,
@@ -187,8 +186,7 @@ impl View {
             changes: Changes::new(components),
             candidates: Vec::new(),
             must_rescan: false,
-            blocks: Vec::new(),
-            singles: Vec::new(),
+            pieces: Vec::new(),
             scratch: Scratch::default(),
             postponed: vec![RowSet::default(); components],
             order: Vec::new(),
@@ -490,8 +488,7 @@ impl View {
                     &mut self.next[component][field],
                     None,
                     &mut none,
-                    &[],
-                    &[(at.row as u32, row)],
+                    &[Piece { from: at.row as u32, to: row, rows: 1 }],
                 );
             }
         }
@@ -505,29 +502,20 @@ impl View {
         if self.held.high() < self.entities.len() {
             self.held.grow(self.entities.len());
         }
-        let View { watched, row_of, blocks, singles, next, held, changes, schema, .. } = self;
+        let View { watched, row_of, pieces, next, held, changes, schema, .. } = self;
         let watched = &mut watched[component];
         let changed = &mut changes.changed[component];
         watched.changed.refresh(world.world());
         for chunk in watched.changed.chunks(world.world()) {
             let indices = world.indices(chunk);
-            blocks.clear();
-            singles.clear();
+            pieces.clear();
             watched.changed.for_each_pending(world.world(), chunk, |word, bits| {
-                find_rows(indices, row_of, word, bits, blocks, singles);
+                find_rows(indices, row_of, word, bits, pieces);
             });
             for (position, slice) in reader.columns(chunk, watched.id).enumerate() {
                 let Some(field) = watched.fields.iter().position(|field| *field == position) else { continue };
                 let (codes, sent) = (&mut next[component][field], &held.columns[component][field]);
-                write_codes(
-                    &schema.components()[component].fields[field],
-                    slice,
-                    codes,
-                    Some(sent),
-                    changed,
-                    blocks,
-                    singles,
-                );
+                write_codes(&schema.components()[component].fields[field], slice, codes, Some(sent), changed, pieces);
             }
             watched.changed.clear(world.world(), chunk, 0..chunk.rows());
         }
@@ -608,17 +596,19 @@ fn is_run(numbers: &[u32; WORD]) -> bool {
     differences.fold(0, |all, difference| all | difference) == 0
 }
 
-/// Sorts the changed rows of a word into blocks of 64 that lie together in the view too, and single rows. Both are pairs
-/// of world row and view row.
+/// Changed rows of a chunk that lie together in the view too, at most as many as a word has.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// The first one's row in the chunk.
+    from: u32,
+    /// Its row in the view.
+    to: u32,
+    rows: u32,
+}
+
+/// Sorts the changed rows of a word into pieces.
 #[inline]
-fn find_rows(
-    indices: &[u32],
-    row_of: &[u32],
-    word: usize,
-    bits: u64,
-    blocks: &mut Vec<(u32, u32)>,
-    singles: &mut Vec<(u32, u32)>,
-) {
+fn find_rows(indices: &[u32], row_of: &[u32], word: usize, bits: u64, pieces: &mut Vec<Piece>) {
     let first = word * WORD;
     let row = |index: u32| row_of.get(index as usize).copied().unwrap_or(NONE);
     if bits == u64::MAX
@@ -633,15 +623,25 @@ fn find_rows(
             None => block.iter().zip(0..).all(|(index, offset)| row(*index) == start.wrapping_add(offset)),
         };
         if is_block {
-            return blocks.push((first as u32, start));
+            return pieces.push(Piece { from: first as u32, to: start, rows: WORD as u32 });
         }
     }
+    // Where some have come and gone, neighbours are neighbours still, mostly.
+    let mut piece = Piece { from: 0, to: 0, rows: 0 };
     for_each_one(bits, first, |at| {
-        let row = row(indices[at]);
-        if row != NONE {
-            singles.push((at as u32, row));
+        let (at, row) = (at as u32, row(indices[at]));
+        if piece.rows > 0 && at == piece.from + piece.rows && row == piece.to.wrapping_add(piece.rows) {
+            piece.rows += 1;
+            return;
         }
+        if piece.rows > 0 {
+            pieces.push(piece);
+        }
+        piece = Piece { from: at, to: row, rows: u32::from(row != NONE) };
     });
+    if piece.rows > 0 {
+        pieces.push(piece);
+    }
 }
 
 /// Writes the codes of some rows to `next`, and sets the bits of those that differ from what was sent.
@@ -651,8 +651,7 @@ fn write_codes(
     next: &mut Codes,
     sent: Option<&Codes>,
     changed: &mut RowSet,
-    blocks: &[(u32, u32)],
-    singles: &[(u32, u32)],
+    pieces: &[Piece],
 ) {
     macro_rules! write {
         ($width:ident, $values:expr, $code:expr) => {{
@@ -661,7 +660,7 @@ fn write_codes(
                 Codes::$width(sent) => sent.codes.as_slice(),
                 _ => unreachable!("made by the schema"),
             });
-            write_rows($values, &mut next.codes, sent, changed, blocks, singles, $code)
+            write_rows($values, &mut next.codes, sent, changed, pieces, $code)
         }};
     }
     match (values, field.coding) {
@@ -693,26 +692,20 @@ fn write_rows<T: Copy, W: crate::pack::Word>(
     next: &mut [W],
     sent: Option<&[W]>,
     changed: &mut RowSet,
-    blocks: &[(u32, u32)],
-    singles: &[(u32, u32)],
+    pieces: &[Piece],
     code: impl Fn(T) -> W,
 ) {
-    for &(from, to) in blocks {
-        let (from, to) = (from as usize, to as usize);
-        let (values, next) = (&values[from..from + WORD], &mut next[to..to + WORD]);
+    for &Piece { from, to, rows } in pieces {
+        let (from, to, rows) = (from as usize, to as usize, rows as usize);
+        let (values, next) = (&values[from..from + rows], &mut next[to..to + rows]);
         next.iter_mut().zip(values).for_each(|(next, value)| *next = code(*value));
-        if let Some(sent) = sent {
-            let pairs = next.iter().zip(&sent[to..to + WORD]);
-            if pairs.fold(W::default(), |all, (next, sent)| all.or(next.xor(*sent))) != W::default() {
-                changed.set_block(to);
-            }
-        }
-    }
-    for &(from, to) in singles {
-        let code = code(values[from as usize]);
-        next[to as usize] = code;
-        if sent.is_some_and(|sent| sent[to as usize] != code) {
-            changed.set(to as usize);
+        let Some(sent) = sent else { continue };
+        let pairs = next.iter().zip(&sent[to..to + rows]);
+        if rows < WORD {
+            changed
+                .set_bits(to, pairs.zip(0..).fold(0, |bits, ((next, sent), at)| bits | u64::from(next != sent) << at));
+        } else if pairs.fold(W::default(), |all, (next, sent)| all.or(next.xor(*sent))) != W::default() {
+            changed.set_block(to);
         }
     }
 }

@@ -22,9 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (sin, cos) = (0.4 / (1.0 + x.hypot(y))).sin_cos();
         (*position.x, *position.y) = (cos * x - sin * y, sin * x + cos * y);
     }))?;
-    let spec = ViewSpec::new().with(ComponentView::of::<Position>().quantised("x", 0.01).quantised("y", 0.01));
+    let spec =
+        ViewSpec::new().with(ComponentView::of::<Position>().quantised("x", 0.01).quantised("y", 0.01)).hash_every(100);
     let feed = WorldFeed::new(scheduler.world_mut(), spec, FeedOptions::default())?;
-    let gateway = Gateway::builder().world(&feed).live_page().serve("127.0.0.1:7071")?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7071".into());
+    let gateway = Gateway::builder().world(&feed).live_page().serve(&*address)?;
     println!("watch it at {}", gateway.url());
     loop {
         scheduler.run_frame(1.0 / 30.0, 0.0)?;

@@ -37,6 +37,9 @@ pub const POSITION_ERROR: f64 = 0.001;
 /// Ticks between two publications: 20 a second.
 pub const TICKS_PER_UPDATE: u64 = 3;
 
+/// Updates between two that carry a hash of everything, by which mirrors prove that they equal the world: ten seconds'.
+const UPDATES_PER_HASH: u64 = 200;
+
 /// The pace of simulated time, and since when.
 #[derive(Debug, Clone, State)]
 pub struct Clock {
@@ -126,7 +129,7 @@ impl Live {
             .hidden("heading")
             .hidden("progress");
         let flight = ComponentView::of::<Flight>();
-        let spec = ViewSpec::new().with(position).with(flight);
+        let spec = ViewSpec::new().with(position).with(flight).hash_every(UPDATES_PER_HASH);
         let options = FeedOptions { every: Every::Ticks(TICKS_PER_UPDATE), ..FeedOptions::default() };
         let feed = WorldFeed::new(world, spec, options)?;
         let pace = Clock { tick: 0, seconds, speed, ticks_per_second: TICKS_PER_SECOND, paused: false };

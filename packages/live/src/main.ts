@@ -10,7 +10,7 @@ import { Flights } from "./flights.js";
 import { Gantt, milliseconds } from "./gantt.js";
 import { drawMap } from "./map.js";
 import { CanvasRenderer, GlRenderer, NOTHING, axis, type Coordinates, type Renderer } from "./points.js";
-import { Camera, UNITED_STATES, type Bounds } from "./projection.js";
+import { Camera, UNITED_STATES, type Place } from "./projection.js";
 import { CountingWebSocket, received } from "./socket.js";
 import { colours as readColours } from "./theme.js";
 
@@ -38,12 +38,17 @@ const text = (id: string, value: string): void => {
 const grouped = new Intl.NumberFormat("en-US");
 
 const stage = element("stage");
-const [mapCanvas, pointCanvas, markCanvas] = ["map", "points", "marks"].map(canvas);
+const [mapCanvas, markCanvas] = ["map", "marks"].map(canvas);
+let pointCanvas = canvas("points");
+/** Who wants less motion sees where everything is once a second, not how it gets there. */
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let colours = readColours();
 let camera = new Camera(true, UNITED_STATES);
 let coordinates: Coordinates | undefined;
 let renderer: Renderer | undefined;
 let drawnCamera = -1;
+/** The camera at which points were drawn last, and when. */
+let drawnPoints = { camera: -1, at: -Infinity };
 const flights = new Flights();
 const gantt = new Gantt();
 const ticks = new TickClock();
@@ -75,15 +80,16 @@ function open(): void {
     begin(view);
   });
   connection.on("frame", ({ snapshot }) => {
+    const began = performance.now();
     isNew ||= snapshot;
-    ticks.arrived(performance.now());
+    ticks.arrived(began);
     updates++;
     if (connection.view) update(connection.view);
+    script.updating += performance.now() - began;
   });
   connection.on("trace", (bytes) => {
     gantt.add(bytes);
     element("timeline").hidden = false;
-    layout();
   });
   connection.client.watch((state) => state.clock, showClock, { immediate: true });
   connection.client.watch((state) => state.airports, (airports) => {
@@ -153,17 +159,40 @@ function find(view: ViewWorld): Coordinates | undefined {
 function begin(view: ViewWorld): void {
   coordinates = find(view);
   if (coordinates === undefined) return;
-  camera = new Camera(coordinates.isGlobe, coordinates.isGlobe ? UNITED_STATES : { west: -1, south: -1, east: 1, north: 1 });
+  camera = new Camera(coordinates.isGlobe, coordinates.isGlobe ? UNITED_STATES : PLANE);
   layout();
-  // A canvas has one kind of context for good.
-  if (renderer === undefined) {
-    const gl = pointCanvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true });
-    const flat = gl ? null : pointCanvas.getContext("2d");
-    if (gl) renderer = new GlRenderer(gl, coordinates);
-    else if (flat) renderer = new CanvasRenderer(flat, coordinates);
-    document.documentElement.dataset.renderer = gl ? "webgl" : "canvas";
-  }
+  renderer ??= makeRenderer(coordinates);
 }
+
+function makeRenderer(where: Coordinates): Renderer | undefined {
+  const { dataset } = document.documentElement;
+  try {
+    const gl = pointCanvas.getContext("webgl2", { alpha: true, antialias: false, premultipliedAlpha: true });
+    if (gl) {
+      dataset.renderer = "webgl";
+      return new GlRenderer(gl, where);
+    }
+  } catch (error) {
+    console.warn("WebGL cannot be used here:", error);
+  }
+  // A canvas has one kind of context for good.
+  const fresh = pointCanvas.cloneNode() as HTMLCanvasElement;
+  pointCanvas.replaceWith(fresh);
+  pointCanvas = fresh;
+  const context = fresh.getContext("2d");
+  dataset.renderer = "canvas";
+  return context ? new CanvasRenderer(context, where) : undefined;
+}
+
+// A card that was taken away may come back; what it held is lost.
+pointCanvas.addEventListener("webglcontextlost", (event) => {
+  event.preventDefault();
+  renderer = undefined;
+});
+pointCanvas.addEventListener("webglcontextrestored", () => {
+  renderer = coordinates && makeRenderer(coordinates);
+  if (connection.view) renderer?.update(connection.view, flights.kinds, true);
+});
 
 function update(view: ViewWorld): void {
   if (coordinates === undefined) return;
@@ -173,27 +202,37 @@ function update(view: ViewWorld): void {
   isNew = false;
 }
 
-function bounds(view: ViewWorld, where: Coordinates): Bounds {
-  const found = { west: Infinity, south: Infinity, east: -Infinity, north: -Infinity };
+/** What is shown of a plane on which nothing is. */
+const PLANE: readonly Place[] = [
+  [-1, -1],
+  [1, 1],
+];
+
+/** Two places between which everybody is. */
+function bounds(view: ViewWorld, where: Coordinates): readonly Place[] {
+  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
   const [x, y] = [axis(view, where, where.x), axis(view, where, where.y)];
   for (let row = 0; x && y && row < view.rows; row++) {
     if (view.entity(row) === 0) continue;
-    found.west = Math.min(found.west, x.values[row] * x.step);
-    found.east = Math.max(found.east, x.values[row] * x.step);
-    found.south = Math.min(found.south, y.values[row] * y.step);
-    found.north = Math.max(found.north, y.values[row] * y.step);
+    west = Math.min(west, x.values[row] * x.step);
+    east = Math.max(east, x.values[row] * x.step);
+    south = Math.min(south, y.values[row] * y.step);
+    north = Math.max(north, y.values[row] * y.step);
   }
-  return found.west < found.east ? found : { west: -1, south: -1, east: 1, north: 1 };
+  if (!(west < east)) return PLANE;
+  return [
+    [west, south],
+    [east, north],
+  ];
 }
 
-/** The entity nearest to a pixel, if one is near. */
-function nearest(left: number, top: number): number | undefined {
+/** The entity nearest to a pixel, if one is within so many. */
+function nearest(left: number, top: number, reach = 9): number | undefined {
   const { view } = connection;
   if (view === undefined || coordinates === undefined) return undefined;
   const [x, y] = [axis(view, coordinates, coordinates.x), axis(view, coordinates, coordinates.y)];
   if (!x || !y) return undefined;
   const [placeX, placeY] = camera.place(left, top);
-  const reach = 9;
   const [besideX] = camera.place(left + reach, top);
   const [, besideY] = camera.place(left, top - reach);
   const [wide, high] = [Math.abs(besideX - placeX) / x.step, Math.abs(besideY - placeY) / y.step];
@@ -213,27 +252,41 @@ function nearest(left: number, top: number): number | undefined {
 function showClock(clock: Clock | undefined): void {
   element("clock").hidden = element("controls").hidden = !clock;
   if (!clock) return;
-  text("title", "Sky: every flight of one day over the United States");
+  text("title", "Sky: every flight of one day");
   const pause = element("pause");
   pause.textContent = clock.paused ? "Continue" : "Pause";
   pause.setAttribute("aria-pressed", String(clock.paused));
   for (const input of element("speeds").querySelectorAll("input")) input.checked = Number(input.value) === clock.speed;
 }
 
-function call(method: string, ...args: unknown[]): Promise<unknown> {
-  return connection.client.call("clock", method, ...(args as never[])).catch((error: unknown) => {
-    text("notice-text", error instanceof Error ? error.message : String(error));
+/** How long a remark stays. */
+const REMARK_MS = 6000;
+let remark: ReturnType<typeof setTimeout> | undefined;
+
+/** Says what did not work, for a while, in the server's words if it has some. */
+function say(error: unknown): void {
+  const what = error instanceof Error ? error.message : String(error);
+  text("remark", what.replace(/^Remote worker error: /, ""));
+  element("remark").hidden = false;
+  clearTimeout(remark);
+  remark = setTimeout(() => (element("remark").hidden = true), REMARK_MS);
+}
+
+function call(method: string, ...args: unknown[]): void {
+  connection.client.call("clock", method, ...(args as never[])).catch((error: unknown) => {
+    say(error);
+    showClock(isReady ? connection.client.select((state) => state.clock) : undefined);
   });
 }
 
 element("pause").onclick = () => {
   const paused = connection.client.select((state) => state.clock?.paused);
-  void call(paused ? "resume" : "pause");
+  call(paused ? "resume" : "pause");
 };
 for (const speed of [60, 240, 960, 3600]) {
   const label = document.createElement("label");
   const input = Object.assign(document.createElement("input"), { type: "radio", name: "speed", value: String(speed) });
-  input.onchange = () => void call("setSpeed", speed);
+  input.onchange = () => call("setSpeed", speed);
   label.append(input, `${speed}×`);
   label.title = `${speed / 60} simulated minutes a second`;
   element("speeds").append(label);
@@ -286,10 +339,13 @@ function busiest(): { at: number; count: number }[] {
   return all.sort((a, b) => b.count - a.count).slice(0, 8);
 }
 
+let top: readonly { at: number; count: number }[] = [];
+
 function showAirports(): void {
   const list = airports();
+  top = list.length > 0 ? busiest() : [];
+  drawnMarks = -1;
   if (list.length === 0) return;
-  const top = busiest();
   const most = top[0]?.count ?? 1;
   const items = top.map(({ at, count }) => {
     const item = document.createElement("li");
@@ -304,12 +360,20 @@ function showAirports(): void {
   element("airports").replaceChildren(...items);
 }
 
+/** What the tip tells of. */
+let told: typeof pointed;
+
 function showPointed(): void {
   const tip = element("tip");
   const { view } = connection;
   const row = pointed && view ? view.row(pointed.entity) : -1;
-  tip.hidden = row < 0;
-  if (row < 0 || !view || !pointed) return;
+  if (row < 0) {
+    tip.hidden = true;
+    told = undefined;
+  }
+  if (row < 0 || !view || !pointed || told === pointed) return;
+  told = pointed;
+  tip.hidden = false;
   const list = airports();
   const field = (name: string): number | undefined => {
     const value = view.column("Flight", name)?.[row];
@@ -346,25 +410,36 @@ function layout(): void {
     if (sheet.height !== high) sheet.height = high;
   }
   const isNarrow = width <= 720;
-  const timeline = element("timeline").hidden ? 0 : element("timeline").offsetHeight + 16;
-  camera.resize(width, height, {
-    top: isNarrow ? element("head").offsetHeight + 10 : 0,
-    right: isNarrow ? 0 : 232,
-    bottom: timeline + (isNarrow ? element("figures").offsetHeight + 10 : 0),
-    left: 0,
-  });
+  const beside = (id: string, size: "offsetHeight" | "offsetWidth"): number => {
+    const panel = element(id);
+    return panel.hidden ? 0 : panel[size] + 16;
+  };
+  document.documentElement.style.setProperty("--figures-height", `${element("figures").offsetHeight}px`);
+  const below = beside("timeline", "offsetHeight") + (isNarrow ? beside("figures", "offsetHeight") : 0);
+  const free = { top: 0, right: isNarrow ? 0 : beside("figures", "offsetWidth"), bottom: below, left: 0 };
+  // What is looked at lies below the head or beside it, where it is larger.
+  const sides = [{ ...free, top: beside("head", "offsetHeight") }];
+  if (!isNarrow) sides.push({ ...free, left: beside("head", "offsetWidth") });
+  const size = (inset: typeof free): number => camera.scaleWithin(width, height, inset);
+  camera.resize(width, height, sides.reduce((best, inset) => (size(inset) > size(best) ? inset : best)));
 }
+
+/** The camera at which marks were drawn last; -1 if they have changed. */
+let drawnMarks = -1;
 
 /** The busiest airports, and what is pointed at. */
 function drawMarks(): void {
-  const context = markCanvas.getContext("2d");
   const { view } = connection;
+  // What is pointed at moves.
+  if (drawnMarks === camera.version && !pointed) return;
+  drawnMarks = pointed ? -1 : camera.version;
+  const context = markCanvas.getContext("2d");
   if (context === null) return;
   context.setTransform(ratio(), 0, 0, ratio(), 0, 0);
   context.clearRect(0, 0, camera.width, camera.height);
   const list = airports();
-  const top = list.length > 0 ? busiest() : [];
-  context.font = "11px system-ui, sans-serif";
+  context.font = "600 11px system-ui, sans-serif";
+  context.lineJoin = "round";
   for (const { at, count } of top) {
     const airport = list[at];
     if (!airport) continue;
@@ -376,6 +451,10 @@ function drawMarks(): void {
     context.lineWidth = 1;
     context.stroke();
     context.globalAlpha = 1;
+    // An edge in the page's colour, so that it can be read on whatever flies there.
+    context.strokeStyle = colours.page;
+    context.lineWidth = 3;
+    context.strokeText(airport.iata, x + 12, y + 4);
     context.fillStyle = colours.text;
     context.fillText(airport.iata, x + 12, y + 4);
   }
@@ -391,19 +470,31 @@ function drawMarks(): void {
   context.stroke();
 }
 
-/** How long the script took of late, for who measures. */
-const script = { frames: 0, total: 0, most: 0 };
+/**
+ * How long the script took, for who measures: milliseconds of each of the last frames, with the updates that came since the
+ * one before; and how often points were drawn.
+ */
+const script = { times: new Float64Array(4096), frames: 0, updating: 0, drawn: 0 };
+
+/** Draws points, if something about them may have changed. */
+function drawPoints(now: number): void {
+  const isMoved = drawnPoints.camera !== camera.version;
+  if (calm.matches && !isMoved && now - drawnPoints.at < 1000) return;
+  if (renderer?.draw(camera, ratio(), calm.matches ? 1 : ticks.part(now), colours)) {
+    drawnPoints = { camera: camera.version, at: now };
+    script.drawn++;
+    frames++;
+  }
+}
 
 function draw(now: number): void {
   const began = performance.now();
   requestAnimationFrame(draw);
-  frames++;
   if (drawnCamera !== camera.version) {
     drawMap(mapCanvas, camera, ratio(), colours);
     drawnCamera = camera.version;
   }
-  const part = ticks.part(now);
-  renderer?.draw(camera, ratio(), part, colours);
+  drawPoints(now);
   const { view } = connection;
   if (view?.tick !== undefined) {
     text("count", grouped.format(view.length));
@@ -412,10 +503,8 @@ function draw(now: number): void {
   drawMarks();
   showPointed();
   if (now - lastSecond >= 1000) showFigures(now);
-  const took = performance.now() - began;
-  script.frames++;
-  script.total += took;
-  script.most = Math.max(script.most, took);
+  script.times[script.frames++ % script.times.length] = performance.now() - began + script.updating;
+  script.updating = 0;
 }
 
 // ---- the user ----
@@ -489,6 +578,12 @@ addEventListener("keydown", (event) => {
       ArrowUp: () => camera.pan(0, step),
       ArrowDown: () => camera.pan(0, -step),
       " ": () => element("pause").click(),
+      Enter: () => {
+        const [x, y] = [camera.width / 2, camera.height / 2];
+        const entity = nearest(x, y, Math.max(x, y));
+        isFixed = entity !== undefined;
+        pointed = entity === undefined ? undefined : { entity, x, y };
+      },
     }),
   };
   const move = moves[event.key];
@@ -497,6 +592,9 @@ addEventListener("keydown", (event) => {
   move();
 });
 addEventListener("resize", layout);
+// Panels that come, go and grow change what is free for the map.
+const panels = new ResizeObserver(layout);
+for (const id of ["head", "figures", "timeline"]) panels.observe(element(id));
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => {
   colours = readColours();
   camera.version++;

@@ -5,6 +5,7 @@
  * # Rules
  * - Where a row was and where it is are two buffers that change places with each update: one upload per axis and update.
  * - A row that was added was nowhere before: it starts where it is.
+ * - Nothing is sent to a card that has not yet drawn what it was sent: a slow one draws less often, and the page stays quick.
  */
 import type { ViewWorld } from "peristyle/client";
 import { CONE, type Camera } from "./projection.js";
@@ -38,10 +39,10 @@ export function axis(view: ViewWorld, { component }: Coordinates, field: string)
 
 /** Draws points. */
 export interface Renderer {
-  /** Takes in what a frame changed. `kinds` says what to draw of each row. */
+  /** Says what a frame changed: it is uploaded when it is drawn. `kinds` says what to draw of each row. */
   update(view: ViewWorld, kinds: Uint8Array, isNew: boolean): void;
-  /** Draws; `part` is how far it is from the last tick to this one. */
-  draw(camera: Camera, ratio: number, part: number, colours: Colours): void;
+  /** Draws, unless the card is behind; `part` is how far it is from the last tick to this one. Tells whether it drew. */
+  draw(camera: Camera, ratio: number, part: number, colours: Colours): boolean;
 }
 
 const VERTEX = `#version 300 es
@@ -69,13 +70,25 @@ void main() {
 const FRAGMENT = `#version 300 es
 precision mediump float;
 in vec3 colour;
-uniform float alpha;
+uniform float alpha, ink;
 out vec4 pixel;
 void main() {
   float away = length(gl_PointCoord - 0.5) * 2.0;
   float cover = alpha * (1.0 - smoothstep(0.55, 1.0, away));
-  pixel = vec4(colour * cover, cover);
+  pixel = vec4(colour * cover, cover * ink);
 }`;
+
+/** Drawings that may be on their way to the card. */
+const AHEAD_MAX = 2;
+
+/** How large points are, in pixels, and how much they cover, so that many stay as legible as few. */
+function look(count: number, area: number): { size: number; alpha: number } {
+  // How often the map would be covered by points of two pixels.
+  const crowd = (4 * count) / Math.max(area, 1);
+  const size = Math.min(10, Math.max(1.5, 3 * crowd ** -0.25));
+  const cover = (size * size * count) / Math.max(area, 1);
+  return { size, alpha: Math.min(0.95, Math.max(0.08, 0.9 * cover ** -0.75)) };
+}
 
 /** With WebGL 2. */
 export class GlRenderer implements Renderer {
@@ -89,8 +102,14 @@ export class GlRenderer implements Renderer {
   #now = 0;
   #capacity = 0;
   #rows = 0;
+  /** Entities among the rows. */
+  #count = 0;
   #step: [number, number] = [1, 1];
   #isInteger = false;
+  /** What is to be uploaded: a view, what to draw of its rows, and whether nothing that was there before counts. */
+  #pending: { view: ViewWorld; kinds: Uint8Array } | undefined;
+  #isFresh = true;
+  readonly #ahead: WebGLSync[] = [];
 
   /** @throws if the context lacks what is needed. */
   constructor(gl: WebGL2RenderingContext, readonly coordinates: Coordinates) {
@@ -106,7 +125,7 @@ export class GlRenderer implements Renderer {
       [made(), made()],
     ];
     this.#kinds = made();
-    for (const name of ["part", "isGlobe", "size", "stepOf", "scale", "origin", "cone", "colours", "alpha"]) {
+    for (const name of ["part", "isGlobe", "size", "stepOf", "scale", "origin", "cone", "colours", "alpha", "ink"]) {
       this.#uniforms[name] = gl.getUniformLocation(this.#program, name);
     }
   }
@@ -131,6 +150,12 @@ export class GlRenderer implements Renderer {
   }
 
   update(view: ViewWorld, kinds: Uint8Array, isNew: boolean): void {
+    // Of several frames between two drawings the last is shown, and who came in the others is not known any more.
+    this.#isFresh ||= isNew || this.#pending !== undefined;
+    this.#pending = { view, kinds };
+  }
+
+  #upload(view: ViewWorld, kinds: Uint8Array): void {
     const gl = this.#gl;
     const x = axis(view, this.coordinates, this.coordinates.x);
     const y = axis(view, this.coordinates, this.coordinates.y);
@@ -138,7 +163,8 @@ export class GlRenderer implements Renderer {
     this.#rows = view.rows;
     this.#step = [x.step, y.step];
     const isInteger = x.values instanceof Int32Array;
-    const fresh = isNew || view.rows > this.#capacity || isInteger !== this.#isInteger;
+    const fresh = this.#isFresh || view.rows > this.#capacity || isInteger !== this.#isInteger;
+    this.#isFresh = false;
     if (fresh) this.#reserve(view.rows, isInteger);
     else this.#now ^= 1;
     const [before, after] = [this.#buffers[this.#now ^ 1], this.#buffers[this.#now]];
@@ -189,13 +215,26 @@ export class GlRenderer implements Renderer {
     gl.bindVertexArray(null);
   }
 
-  draw(camera: Camera, ratio: number, part: number, { points, isDark }: Colours): void {
+  /** Whether the card has still to draw what it was sent. */
+  #isBehind(): boolean {
     const gl = this.#gl;
+    while (this.#ahead.length > 0 && gl.getSyncParameter(this.#ahead[0], gl.SYNC_STATUS) === gl.SIGNALED) {
+      gl.deleteSync(this.#ahead.shift() ?? null);
+    }
+    return this.#ahead.length >= AHEAD_MAX;
+  }
+
+  draw(camera: Camera, ratio: number, part: number, { points, isDark }: Colours): boolean {
+    const gl = this.#gl;
+    if (this.#isBehind()) return false;
+    if (this.#pending) this.#upload(this.#pending.view, this.#pending.kinds);
+    const count = this.#pending?.view.length ?? this.#count;
+    [this.#count, this.#pending] = [count, undefined];
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     const array = this.#arrays[this.#now];
-    if (array === undefined) return;
+    if (array === undefined) return true;
     const [left, top] = camera.origin;
     const u = this.#uniforms;
     gl.useProgram(this.#program);
@@ -207,17 +246,18 @@ export class GlRenderer implements Renderer {
     gl.uniform2f(u.origin, (2 * left) / camera.width - 1, 1 - (2 * top) / camera.height);
     gl.uniform4f(u.cone, CONE.n, CONE.c, CONE.radius, CONE.meridian);
     gl.uniform3fv(u.colours, points.flat());
-    // Many points are small and faint, few are seen one by one.
-    const crowd = Math.min(1, Math.max(0, Math.log10(Math.max(this.#rows, 1)) - 3) / 2.6);
-    const nearness = Math.sqrt(camera.zoom);
-    gl.uniform1f(u.size, Math.min(14, (4.2 - 2.2 * crowd) * nearness) * ratio);
-    gl.uniform1f(u.alpha, Math.min(0.95, (isDark ? 0.9 - 0.5 * crowd : 0.95 - 0.4 * crowd) * Math.sqrt(nearness)));
+    const { size, alpha } = look(count, camera.area * ratio * ratio);
+    gl.uniform1f(u.size, size);
+    gl.uniform1f(u.alpha, alpha);
+    // Ink covers; on black it gives some light as well, so that crowds are brighter.
+    gl.uniform1f(u.ink, isDark ? 0.8 : 1);
     gl.enable(gl.BLEND);
-    // On black light adds up, on white ink covers.
-    if (isDark) gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_COLOR);
-    else gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.drawArrays(gl.POINTS, 0, this.#rows);
     gl.bindVertexArray(null);
+    const sync = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    if (sync) this.#ahead.push(sync);
+    return true;
   }
 }
 
@@ -246,14 +286,14 @@ export class CanvasRenderer implements Renderer {
     this.#kinds = kinds;
   }
 
-  draw(camera: Camera, ratio: number, _part: number, { points }: Colours): void {
+  draw(camera: Camera, ratio: number, _part: number, { points }: Colours): boolean {
     const { context, coordinates } = this;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, camera.width, camera.height);
     const view = this.#view;
     const x = view && axis(view, coordinates, coordinates.x);
     const y = view && axis(view, coordinates, coordinates.y);
-    if (!view || !x || !y) return;
+    if (!view || !x || !y) return true;
     const stride = Math.ceil(view.rows / CanvasRenderer.#POINTS_MAX) || 1;
     const styles = points.map((parts) => `rgb(${parts.map((part) => Math.round(part * 255)).join(" ")} / 0.7)`);
     for (let row = 0; row < view.rows; row += stride) {
@@ -262,5 +302,6 @@ export class CanvasRenderer implements Renderer {
       context.fillStyle = styles[Math.min(this.#kinds[row], 2)];
       context.fillRect(left - 1, top - 1, 2, 2);
     }
+    return true;
   }
 }

@@ -10,16 +10,22 @@ const RADIANS = Math.PI / 180;
 const PARALLELS: [number, number] = [29.5, 45.5];
 const MERIDIAN = 96;
 
-/** What is shown, in coordinates of the world. */
-export interface Bounds {
-  readonly west: number;
-  readonly south: number;
-  readonly east: number;
-  readonly north: number;
-}
+/** A place, in coordinates of the world. */
+export type Place = readonly [x: number, y: number];
 
-/** The United States without Alaska and Hawaii. */
-export const UNITED_STATES: Bounds = { west: -124.5, south: 25, east: -67, north: 49.2 };
+/** The corners of the United States without Alaska and Hawaii. */
+export const UNITED_STATES: readonly Place[] = [
+  [-124.7, 48.4],
+  [-124.4, 40.4],
+  [-120.6, 34.5],
+  [-117.1, 32.5],
+  [-97.1, 25.9],
+  [-80.5, 25],
+  [-75.5, 35.2],
+  [-67, 44.8],
+  [-69, 47.4],
+  [-95, 49.4],
+];
 
 /** Numbers of the cone. */
 export const CONE = (() => {
@@ -63,20 +69,17 @@ export class Camera {
   #home: { center: [number, number]; width: number; height: number } = { center: [0, 0], width: 1, height: 1 };
 
   /** @param isGlobe whether places are degrees. */
-  constructor(readonly isGlobe: boolean, bounds: Bounds) {
-    this.fit(bounds);
+  constructor(readonly isGlobe: boolean, places: readonly Place[]) {
+    this.fit(places);
   }
 
-  /** Makes bounds what zoom 1 shows. */
-  fit({ west, south, east, north }: Bounds): void {
+  /** Makes what is between places what zoom 1 shows. */
+  fit(places: readonly Place[]): void {
     let [left, bottom, right, top] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (let part = 0; part <= 8; part++) {
-      const x = west + ((east - west) * part) / 8;
-      for (const y of [south, north]) {
-        const [flatX, flatY] = flat(this.isGlobe, x, y);
-        [left, right] = [Math.min(left, flatX), Math.max(right, flatX)];
-        [bottom, top] = [Math.min(bottom, flatY), Math.max(top, flatY)];
-      }
+    for (const [x, y] of places) {
+      const [flatX, flatY] = flat(this.isGlobe, x, y);
+      [left, right] = [Math.min(left, flatX), Math.max(right, flatX)];
+      [bottom, top] = [Math.min(bottom, flatY), Math.max(top, flatY)];
     }
     this.#home = {
       center: [(left + right) / 2, (bottom + top) / 2],
@@ -94,15 +97,26 @@ export class Camera {
   }
 
   resize(width: number, height: number, inset: Camera["inset"]): void {
+    const sides = ["top", "right", "bottom", "left"] as const;
+    if (width === this.width && height === this.height && sides.every((side) => inset[side] === this.inset[side])) return;
     Object.assign(this, { width, height, inset });
     this.version++;
   }
 
+  /** How large what zoom 1 shows would be between panels, as a factor. */
+  scaleWithin(width: number, height: number, { top, right, bottom, left }: Camera["inset"]): number {
+    const room = [Math.max(width - left - right, 40), Math.max(height - top - bottom, 40)];
+    return 0.94 * Math.min(room[0] / this.#home.width, room[1] / this.#home.height);
+  }
+
   /** Pixels of one plain unit. */
   get scale(): number {
-    const { top, right, bottom, left } = this.inset;
-    const room = [Math.max(this.width - left - right, 40), Math.max(this.height - top - bottom, 40)];
-    return 0.94 * Math.min(room[0] / this.#home.width, room[1] / this.#home.height) * this.zoom;
+    return this.scaleWithin(this.width, this.height, this.inset) * this.zoom;
+  }
+
+  /** Pixels, squared, of what zoom 1 shows. */
+  get area(): number {
+    return this.#home.width * this.#home.height * this.scale ** 2;
   }
 
   /** The pixel of plain 0, 0; pixels grow to the south. */
@@ -139,13 +153,12 @@ export class Camera {
     const [newLeft, newTop] = this.origin;
     this.pan(x - (newLeft + under[0] * this.scale), y - (newTop - under[1] * this.scale));
   }
+}
 
-  /** The same for d3-geo. */
-  d3(): GeoProjection {
-    const projection = geoConicEqualArea().parallels(PARALLELS).rotate([MERIDIAN, 0]).center([0, 0]);
-    const [left, top] = this.origin;
-    // Where d3 puts its centre is the place that it is told to put there.
-    const [flatX, flatY] = flat(true, -MERIDIAN, 0);
-    return projection.scale(this.scale).translate([left + flatX * this.scale, top - flatY * this.scale]).precision(0.5);
-  }
+/** The same cone for d3-geo, with so many pixels in a plain unit and plain 0, 0 at pixel 0, 0. */
+export function cone(scale: number): GeoProjection {
+  const projection = geoConicEqualArea().parallels(PARALLELS).rotate([MERIDIAN, 0]).center([0, 0]);
+  // Where d3 puts its centre is the place that it is told to put there.
+  const [flatX, flatY] = flat(true, -MERIDIAN, 0);
+  return projection.scale(scale).translate([flatX * scale, -flatY * scale]);
 }

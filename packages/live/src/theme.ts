@@ -1,6 +1,7 @@
 /** Colours of the canvases, as the style sheet has them for the scheme in use. */
 
 export interface Colours {
+  readonly page: string;
   readonly land: string;
   readonly country: string;
   readonly border: string;
@@ -27,6 +28,7 @@ export function colours(): Colours {
   const style = getComputedStyle(document.documentElement);
   const read = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   return {
+    page: read("page"),
     land: read("land"),
     country: read("country"),
     border: read("border"),

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use peristyle_gateway::{FeedOptions, WorldFeed};
 use peristyle_replica::{Answer, ComponentView, Topic, ViewSpec, ViewWorld};
 use peristyle_world::{Component, Entity, World};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -47,6 +47,16 @@ impl Moving {
         let tick = self.world.begin_tick().unwrap() as f32;
         for (row, &entity) in self.entities.iter().enumerate() {
             self.world.set(entity, Position { x: row as f32, y: tick }).unwrap();
+        }
+        self.world.end_tick().unwrap();
+        assert!(feed.publish(&mut self.world));
+    }
+
+    /// Moves the first three rows, and publishes.
+    pub fn nudge(&mut self, feed: &WorldFeed) {
+        let tick = self.world.begin_tick().unwrap() as f32;
+        for &entity in self.entities.iter().take(3) {
+            self.world.set(entity, Position { x: 0.0, y: tick }).unwrap();
         }
         self.world.end_tick().unwrap();
         assert!(feed.publish(&mut self.world));
@@ -95,6 +105,11 @@ pub async fn refusal(address: SocketAddr, path: &str, headers: &[(&'static str, 
 
 /// The next text or binary message; pings are answered.
 pub async fn next(socket: &mut Socket) -> Message {
+    next_of(socket).await
+}
+
+/// The same, whatever the socket goes over.
+pub async fn next_of<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Message {
     loop {
         let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("a message comes");
         match message.expect("the socket is open").unwrap() {

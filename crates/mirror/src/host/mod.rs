@@ -361,8 +361,30 @@ impl Host {
         mode: SyncMode,
         sections: Option<&[&str]>,
     ) -> Result<u64, HostError> {
-        let sections: Option<Vec<Text>> =
-            sections.map(|sections| sections.iter().map(|&section| section.into()).collect());
+        let sections = sections.map(|sections| sections.iter().map(|&section| section.into()).collect());
+        self.connect_to(transport, mode, sections)
+    }
+
+    /// Serves one more client, which sees no more than these of the sections that the host publishes, in the host's mode.
+    ///
+    /// # Errors
+    /// As [`connect`](Host::connect).
+    pub fn connect_within(&self, transport: impl Transport + 'static, sections: &[&str]) -> Result<u64, HostError> {
+        let sections = sections.iter().map(|&section| Text::from(section));
+        let inner = self.0.lock();
+        let published = &inner.views[0];
+        let mode = published.mode();
+        let sections = sections.filter(|section| published.has_section(section)).collect();
+        drop(inner);
+        self.connect_to(transport, mode, Some(sections))
+    }
+
+    fn connect_to(
+        &self,
+        transport: impl Transport + 'static,
+        mode: SyncMode,
+        sections: Option<Vec<Text>>,
+    ) -> Result<u64, HostError> {
         let mut inner = self.0.lock();
         let known = inner.views.iter().position(|view| view.is(mode, sections.as_deref()));
         let view = known.unwrap_or_else(|| {

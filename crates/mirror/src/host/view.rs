@@ -69,6 +69,10 @@ impl View {
         self.mode == mode && self.sections.as_deref() == sections
     }
 
+    pub(super) fn mode(&self) -> SyncMode {
+        self.mode
+    }
+
     /// The version last published, after `commits` changes of the app.
     pub(super) fn version(&self, commits: u64) -> u64 {
         if self.sections.is_some() { self.published } else { commits }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +19,7 @@ use crate::console::{Console, Level};
 use crate::engine::Parent;
 use crate::job::JsJob;
 use crate::kernel::WasmJob;
-use crate::memory::{self, EngineRegion, Linear};
+use crate::memory;
 use crate::source::Sources;
 use crate::spawned::{Broadcasts, Helper, Pool, Turns};
 
@@ -85,7 +85,7 @@ impl Cluster {
     /// Reads, strips, compiles, links and evaluates the module and all it imports, in a realm made for it and thrown away:
     /// what a job's file has wrong shows here, not in its first call. `console` is silent meanwhile.
     ///
-    /// A cluster reads each file once: a file that changed later is read by a new cluster.
+    /// A cluster reads each file once: a file that changed later is read by a new cluster, or after [`Cluster::refresh`].
     ///
     /// # Errors
     /// [`AgentError`], by kind.
@@ -103,6 +103,12 @@ impl Cluster {
         JsJob::load(self.0.clone(), name.into(), RealmKind::Lent)
     }
 
+    /// Looks at the module files that this cluster has read: gives the paths, in order, of those that were written since they
+    /// were read or this was last called. Who loads them from now on reads them anew; what was loaded before stays as it is.
+    pub fn refresh(&self) -> Vec<PathBuf> {
+        self.0.shared.sources.refresh()
+    }
+
     /// A memory made by the engine, for worlds whose jobs are [shared](Cluster::shared_job) or [kernels](Cluster::kernel):
     /// a shared `WebAssembly.Memory` whose blocks take at most `max_bytes` bytes, rounded up to 64 KiB.
     /// [`MEMORY_BYTES_MAX`](Cluster::MEMORY_BYTES_MAX) is the most it can be; addresses are reserved, not memory.
@@ -113,7 +119,7 @@ impl Cluster {
     /// # Errors
     /// [`RegionError::AboveMax`]; [`RegionError::Reserve`] if the engine refuses.
     pub fn memory(&self, max_bytes: u64) -> Result<Memory, RegionError> {
-        Ok(Memory::on(EngineRegion(Arc::new(Linear::new(&self.0.shared.parent, max_bytes)?))))
+        memory::new(&self.0.shared.parent, max_bytes)
     }
 
     /// The most bytes that a [memory](Cluster::memory) can have: 4 GiB less the stacks of kernels.

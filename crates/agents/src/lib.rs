@@ -143,6 +143,12 @@
 //! An agent ends when nothing is left to do, by `close()`, when its main module fails, and by [`AgentHandle::terminate`].
 //! A listening port keeps it while its other end is open; its handle does until it is joined, finished or dropped.
 //!
+//! # Objects of the host's
+//!
+//! [`AgentOptions::host_objects`] gives scripts functions that make objects of Rust's: their methods take and give numbers
+//! ([`HostObject`]). A call allocates nothing; what it refuses, and a panic, are exceptions. An object lives on its agent's
+//! thread until no script reaches it or one of its methods. It may lend a whole memory of the engine's ([`LentMemory`]).
+//!
 //! # Shared memory
 //!
 //! A [`SharedBuffer`] is the memory of a `SharedArrayBuffer`, made by Rust or by an agent. It crosses as a value, inside of
@@ -301,7 +307,8 @@ pub use kernel::{KernelError, WasmJob};
 pub use spawned::test262;
 pub use spawned::{
     AgentHandle, AgentOptions, Allowed, BufferError, Call, CallError, Code, Deterministic, ErrorHook, Exit, ExitHook,
-    Expected, ImportMap, ImportMapError, Join, LoadError, LoadedModule, LockError, Message, ModuleFormat, ModuleLoader,
-    NodeOptions, OutputHook, Port, PortEvent, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer,
-    SharedCondition, SharedGuard, SharedMutex, StartHook, Stream, Thrown, Turn, ValueError, Waited,
+    Expected, HostContext, HostError, HostFunction, HostObject, ImportMap, ImportMapError, Join, LentMemory, LoadError,
+    LoadedModule, LockError, MakeHostObject, Message, ModuleFormat, ModuleLoader, NodeOptions, OutputHook, Port,
+    PortEvent, PortLimits, PostError, Receive, ReceiveError, RunError, SharedBuffer, SharedCondition, SharedGuard,
+    SharedMutex, StartHook, Stream, Thrown, Turn, ValueError, Waited,
 };

@@ -33,7 +33,7 @@ use mozjs::rust::{
     CompileOptionsWrapper, JSAutoStructuredCloneBufferWrapper, RealmOptions, SIMPLE_GLOBAL_CLASS, evaluate_script,
 };
 use peristyle_layout::chunk::ALIGN;
-use peristyle_memory::{Region, RegionError};
+use peristyle_memory::{Memory, Region, RegionError};
 
 use crate::AgentError;
 use crate::engine::Parent;
@@ -118,6 +118,11 @@ impl Linear {
         self.committed.load(Ordering::Acquire)
     }
 
+    /// Address of byte 0. Never changes.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
     /// Most pages that the memory can have.
     pub(crate) fn max_pages(&self) -> u64 {
         self.max_bytes / PAGE_BYTES
@@ -180,7 +185,12 @@ impl Linear {
     }
 }
 
-/// The engine's memory as the region of a [`Memory`](peristyle_memory::Memory).
+/// A memory made by the engine; see [`Cluster::memory`](crate::Cluster::memory).
+pub(crate) fn new(parent: &Arc<Parent>, max_bytes: u64) -> Result<Memory, RegionError> {
+    Ok(Memory::on(EngineRegion(Arc::new(Linear::new(parent, max_bytes)?))))
+}
+
+/// The engine's memory as the region of a [`Memory`].
 pub(crate) struct EngineRegion(pub(crate) Arc<Linear>);
 
 // SAFETY: the base is aligned as the memory's byte 0 is, to 64 bytes (checked where that address is read), as the bytes
@@ -191,6 +201,10 @@ unsafe impl Region for EngineRegion {
     fn base(&self) -> NonNull<u8> {
         // SAFETY: the reserved bytes are committed from the start.
         unsafe { self.0.start.add(RESERVED_BYTES as usize) }
+    }
+
+    fn origin(&self) -> u64 {
+        RESERVED_BYTES
     }
 
     fn committed_bytes(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! map is needed. What cannot be overwritten (enums, namespaces, parameter properties) is refused.
 //!
 //! # Rules
-//! - A file is read and stripped once; all agents of a cluster compile the same text.
+//! - A file is read and stripped once; all agents of a cluster compile the same text, until it is [refreshed](Sources::refresh).
 //! - Only relative and absolute paths are imported. Nothing is looked up in `node_modules`.
 //!
 //! # Not here
@@ -16,6 +16,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use swc_common::errors::{DiagnosticBuilder, Emitter, Handler};
 use swc_common::sync::Lrc;
@@ -68,7 +69,27 @@ pub(crate) struct Source {
 
 /// The sources of a cluster.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(Mutex<HashMap<PathBuf, Arc<Source>>>, Mutex<VecDeque<(String, Arc<Source>)>>);
+pub(crate) struct Sources(Mutex<HashMap<PathBuf, Known>>, Mutex<VecDeque<(String, Arc<Source>)>>);
+
+/// A source, and what its file was like when that was last looked at; nothing if it is no file.
+#[derive(Debug)]
+struct Known {
+    source: Arc<Source>,
+    stamp: Option<Stamp>,
+    /// The file was written since.
+    is_old: bool,
+}
+
+/// By what a file is known to be as it was: when it was written, and its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp(Option<SystemTime>, u64);
+
+impl Stamp {
+    /// The stamp of a file; nothing if there is none now.
+    fn of(path: &Path) -> Option<Stamp> {
+        fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| Stamp(found.modified().ok(), found.len()))
+    }
+}
 
 /// Texts that are no files whose stripped form is kept, and the longest of them, in bytes.
 const KEPT_MAX: usize = 32;
@@ -98,12 +119,31 @@ impl Sources {
     /// Reads the file at a canonical path, or returns what was read before.
     pub(crate) fn load(&self, path: &Path) -> Result<Arc<Source>, AgentError> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = sources.get(path) {
-            return Ok(source.clone());
+        if let Some(known) = sources.get(path).filter(|known| !known.is_old) {
+            return Ok(known.source.clone());
         }
+        // Before it is read: what is written meanwhile shows as a change.
+        let stamp = Stamp::of(path);
         let source = Arc::new(read(path)?);
-        sources.insert(path.to_owned(), source.clone());
+        sources.insert(path.to_owned(), Known { source: source.clone(), stamp, is_old: false });
         Ok(source)
+    }
+
+    /// Lets files that were written since this was last asked be read again when they are loaded, and gives their paths in
+    /// order. One that is away is left: it may be about to be replaced.
+    pub(crate) fn refresh(&self) -> Vec<PathBuf> {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Vec::new();
+        for (path, known) in &mut *sources {
+            let (Some(then), Some(now)) = (known.stamp, Stamp::of(path)) else { continue };
+            if then != now {
+                known.stamp = Some(now);
+                known.is_old = true;
+                changed.push(path.clone());
+            }
+        }
+        changed.sort();
+        changed
     }
 
     /// Takes in a source that is no file, under the name that errors are to show.
@@ -111,8 +151,8 @@ impl Sources {
         let source = Arc::new(prepare(name, text.to_owned())?);
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Agents may have compiled what is there.
-        match sources.entry(name.to_owned()).or_insert(source.clone()) {
-            known if known.text == source.text => Ok(()),
+        match sources.entry(name.to_owned()).or_insert(Known { source: source.clone(), stamp: None, is_old: false }) {
+            known if known.source.text == source.text => Ok(()),
             _ => Err(unreadable(name, "the cluster has another source of that name".into())),
         }
     }
@@ -146,6 +186,13 @@ pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, Strin
         candidate.push(".");
         candidate.push(extension);
         if Path::new(&candidate).is_file() {
+            return fs::canonicalize(&candidate).map_err(|error| error.to_string());
+        }
+    }
+    // TypeScript names what it will be compiled to.
+    for (compiled, written) in [("js", "ts"), ("mjs", "mts")] {
+        let candidate = wanted.with_extension(written);
+        if wanted.extension().is_some_and(|extension| extension == compiled) && candidate.is_file() {
             return fs::canonicalize(&candidate).map_err(|error| error.to_string());
         }
     }

@@ -31,6 +31,7 @@ mod exception;
 mod foreign;
 mod global;
 mod host_modules;
+mod host_objects;
 mod import_map;
 mod inbox;
 mod loader;
@@ -73,6 +74,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::broadcast::Broadcasts;
 pub use self::host_modules::{LoadError, LoadedModule, ModuleFormat, ModuleLoader};
+pub use self::host_objects::{HostContext, HostError, HostFunction, HostObject, LentMemory, MakeHostObject};
 pub use self::import_map::{ImportMap, ImportMapError};
 pub use self::lock::LockError;
 pub use self::message::Message;
@@ -173,6 +175,9 @@ pub struct AgentOptions {
     /// Asked for modules that are neither files nor in memory; its workers have the same. Without one, only `data:` URLs,
     /// files and modules in memory are imported.
     pub loader: Option<Arc<dyn ModuleLoader>>,
+    /// Functions of the global object, by name, that give the script objects of the host's; its workers have the same. None
+    /// unless told.
+    pub host_objects: BTreeMap<String, MakeHostObject>,
     /// Called on the agent's thread, before its main module is evaluated. Hooks are not called for the agent's workers, and
     /// may post, spawn and terminate; they must not wait for what their own agent is to do.
     pub on_start: Option<StartHook>,
@@ -200,6 +205,7 @@ impl Default for AgentOptions {
             ports: PortLimits::default(),
             import_map: None,
             loader: None,
+            host_objects: BTreeMap::new(),
             on_start: None,
             on_exit: None,
             on_error: None,

@@ -361,3 +361,59 @@ fn an_exit_is_told_however_an_agent_ends() {
         assert_eq!(ENDS.load(Ordering::SeqCst), before + 1, "{text}: {exit:?}");
     }
 }
+
+#[test]
+fn a_query_makes_another_module_of_a_file() {
+    let files = Files::with(&[
+        ("main.ts", "export const load = (name: string) => import(name).then((module) => module.told());"),
+        (
+            "job.ts",
+            "import { step } from './step.ts';\nlet count = 0;\nexport const told = () => [++count, step as number];",
+        ),
+        ("step.ts", "export const step = 1;"),
+    ]);
+    let cluster = Cluster::new().unwrap();
+    let agent = cluster.spawn(Code::file(files.path("main.ts")), AgentOptions::default()).unwrap();
+    let load = |name: &str| agent.call::<(u32, u32)>("load", &(name,)).wait().unwrap();
+    assert_eq!(load("./job.ts"), (1, 1));
+    assert_eq!(load("./job.ts?a"), (1, 1), "another module");
+    assert_eq!(load("./job.ts?a"), (2, 1), "the same query, the same module");
+    assert_eq!(cluster.refresh(), [] as [std::path::PathBuf; 0]);
+
+    files.write("step.ts", "export const step = 20;");
+    assert_eq!(load("./job.ts?b"), (1, 1), "files are read once");
+    assert_eq!(cluster.refresh(), [files.path("step.ts")]);
+    assert_eq!(load("./job.ts?c"), (1, 1), "what it imports is the same as before, as in Node");
+    assert_eq!(load("./job.ts?afresh=1"), (1, 20), "with all that it imports");
+    assert_eq!(load("./job.ts"), (2, 1), "what was loaded stays");
+
+    files.write("job.ts", "export const told = () => [7 7];");
+    assert_eq!(cluster.refresh(), [files.path("job.ts")]);
+    let broken = agent.call::<(u32, u32)>("load", &("./job.ts?afresh=2",)).wait().unwrap_err().to_string();
+    assert!(broken.contains(&format!("{}:1:", files.path("job.ts").display())), "{broken}");
+    assert!(cluster.refresh().is_empty());
+    files.write("job.ts", "export const told = () => [7, 70];");
+    assert_eq!(cluster.refresh(), [files.path("job.ts")], "what could not be loaded is followed, too");
+    assert_eq!(load("./job.ts?afresh=3"), (7, 70));
+    std::fs::remove_file(files.path("job.ts")).unwrap();
+    assert!(cluster.refresh().is_empty(), "what is away may come back");
+}
+
+#[test]
+fn typescript_may_name_what_it_is_compiled_to() {
+    let files = Files::with(&[
+        (
+            "main.ts",
+            "import { one } from './one.js';\nimport { two } from './two.mjs';\nexport const sum = () => one + two;",
+        ),
+        ("one.ts", "export const one: number = 1;"),
+        ("two.mts", "export const two: number = 2;"),
+    ]);
+    let cluster = Cluster::new().unwrap();
+    let agent = cluster.spawn(Code::file(files.path("main.ts")), AgentOptions::default()).unwrap();
+    assert_eq!(agent.call::<u32>("sum", &()).wait(), Ok(3));
+    // What is there is taken as it is named.
+    files.write("one.js", "export const one = 10;");
+    let agent = Cluster::new().unwrap().spawn(Code::file(files.path("main.ts")), AgentOptions::default()).unwrap();
+    assert_eq!(agent.call::<u32>("sum", &()).wait(), Ok(12));
+}

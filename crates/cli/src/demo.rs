@@ -105,7 +105,7 @@ impl Demo {
 
 impl Sky {
     fn run(self) -> ExitCode {
-        let mut console = Console::new(self.json, self.open);
+        let mut console = Console::new(self.json, self.open.then(|| self.token.clone()));
         let config = match self.config() {
             Ok(config) => config,
             Err(error) => return failed(error),
@@ -147,15 +147,15 @@ impl Sky {
 /// Prints what a run tells.
 struct Console {
     json: bool,
-    /// Whether to open the live page.
-    open: bool,
+    /// Whether to open the live page, and with which token.
+    open: Option<Option<String>>,
     bar: ProgressBar,
     /// Whether a check of the job found something.
     is_impure: bool,
 }
 
 impl Console {
-    fn new(json: bool, open: bool) -> Console {
+    fn new(json: bool, open: Option<Option<String>>) -> Console {
         let target =
             if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("reading flights {wide_bar} {human_pos} of {human_len}");
@@ -203,8 +203,11 @@ impl Hooks for Console {
 
     fn serving(&mut self, url: &str) {
         let _ = writeln!(io::stderr(), "watch Sky at {url} (Ctrl-C ends it)");
-        if self.open {
-            self.open_page(url);
+        match &self.open {
+            None => {}
+            Some(None) => self.open_page(url),
+            // Behind the hash, which browsers keep to themselves.
+            Some(Some(token)) => self.open_page(&format!("{url}#token={}", escaped(token))),
         }
     }
 
@@ -218,6 +221,15 @@ impl Hooks for Console {
             let _ = writeln!(io::stderr(), "warning: {message}");
         });
     }
+}
+
+/// Text as it stands in an address: letters and digits as they are.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 /// Unknown codes that a warning lists.

@@ -1,8 +1,15 @@
-//! `peristyle run`: runs a script as Node does, with `Worker` and `node:worker_threads`.
+//! `peristyle run`: runs a script as Node does, with `Worker` and `node:worker_threads`; and apps of the package `peristyle`.
+//!
+//! An app imports `peristyle` as in Node and in a page, and its world is native. If its main module exports a scheduler (by
+//! default, or named `scheduler`), its frames are run here; one that runs its own does as in Node. The options of apps may
+//! follow the script, as they are for it; `--` ends them.
 //!
 //! The script's agent may block. It sees no environment and reads no files (its modules apart) unless the arguments say so.
 //! An error that nothing handles is printed with its place in the script, TypeScript or not, and the exit code is 1; else
 //! it is the script's own. With a seed, the script and its workers take turns in virtual time, the same way on every run. What the script prints goes to stdout, its warnings and errors to stderr.
+
+mod app;
+mod serve;
 
 use std::{
     fs,
@@ -11,16 +18,24 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Args;
+use clap::{Args, error::ErrorKind};
 use peristyle_agents::{
     AgentError, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
 };
+use peristyle_runtime::{AppRuntime, Frames};
+use peristyle_timeline::Timeline;
+
+use self::{app::AppOptions, serve::Served};
+
+/// Spans that a trace keeps of each lane: the newest.
+const SPANS: usize = (1 << 16) - 1;
 
 /// Which script, with what, and what it may reach.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The script (.ts, .mts, .js and .mjs are ES modules, .cjs is CommonJS) and its arguments, which process.argv shows from
-    /// the third on. What follows the script is the script's.
+    /// the third on. What follows the script is the script's, but for the options of apps: --ticks, --hz, --serve, --trace
+    /// and --watch, up to a `--`.
     // One list: an argument that looks like an option of ours would be taken for it in front of a list of its own.
     #[arg(trailing_var_arg = true, required = true, value_name = "SCRIPT [ARGUMENTS]")]
     script: Vec<String>,
@@ -39,6 +54,8 @@ pub(crate) struct Run {
     /// Write the turns that agents had to this file, one a line, to compare runs.
     #[arg(long, value_name = "FILE", requires = "seed")]
     turns: Option<PathBuf>,
+    #[command(flatten)]
+    app: AppOptions,
 }
 
 /// An option without a value allows everything.
@@ -53,13 +70,17 @@ fn allowed<T>(given: Option<Vec<T>>) -> Allowed<T> {
 impl Run {
     /// Runs the script to its end.
     pub(crate) fn run(self) -> ExitCode {
-        let turns = self.turns.clone();
-        let cluster = self.seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
-        let (code, options) = self.plan();
-        let (exit, written) = match cluster {
+        let (turns, seed) = (self.turns.clone(), self.seed);
+        let Plan { code, options, app } = match self.plan() {
+            Ok(plan) => plan,
+            Err(error) => error.exit(),
+        };
+        let timeline = timeline(&app);
+        let cluster = seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
+        let (exit, mut written) = match cluster {
             Ok(cluster) => {
                 cluster.set_console(|level, text| print(stream_of(level), &format!("{text}\n")));
-                let exit = match cluster.spawn(code, options) {
+                let exit = match runtime(&app, &timeline).spawn(&cluster, code, options) {
                     Ok(agent) => agent.join().wait(),
                     Err(error) => Exit::Failed(error),
                 };
@@ -67,6 +88,9 @@ impl Run {
             }
             Err(error) => (Exit::Failed(error), Ok(())),
         };
+        if let Some(file) = &app.trace {
+            written = written.and(write_trace(&timeline, file));
+        }
         let mut code = report(exit);
         if let Err(error) = written {
             print(Stream::Stderr, &format!("error: {error}\n"));
@@ -78,11 +102,16 @@ impl Run {
     }
 
     /// What is spawned.
-    fn plan(self) -> (Code, AgentOptions) {
+    fn plan(self) -> Result<Plan, clap::Error> {
         let mut arguments = self.script.into_iter();
         let script = arguments.next().unwrap_or_default();
+        let (app, arguments) = self.app.take(arguments.collect())?;
+        if self.seed.is_some() && (app.serve.is_some() || app.watch) {
+            let why = "a run with --seed is the same each time: --serve and --watch would change it\n";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+        }
         let node = NodeOptions {
-            arguments: arguments.collect(),
+            arguments,
             env: allowed(self.allow_env),
             read: allowed(self.allow_read),
             read_option: "--allow-read".into(),
@@ -94,8 +123,48 @@ impl Run {
             may_block: true,
             ..AgentOptions::default()
         };
-        (Code::file(script), options)
+        Ok(Plan { code: Code::file(script), options, app })
     }
+}
+
+/// What is spawned, and how its frames are run.
+struct Plan {
+    code: Code,
+    options: AgentOptions,
+    app: AppOptions,
+}
+
+/// A timeline, which records if a trace is asked for, or a page watches: a lane for each worker that there may be, and one for the app.
+fn timeline(app: &AppOptions) -> Timeline {
+    if app.trace.is_none() && app.serve.is_none() {
+        return Timeline::off();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let timeline = Timeline::new(cores + 1, SPANS);
+    timeline.set_enabled(app.trace.is_some());
+    timeline
+}
+
+fn runtime(app: &AppOptions, timeline: &Timeline) -> peristyle_runtime::AppRuntimeBuilder {
+    let defaults = Frames::default();
+    let waits = app.ticks.is_none() || app.hz.is_some() || app.serve.is_some();
+    let frames = Frames { hz: app.hz.unwrap_or(defaults.hz), ticks: app.ticks, waits };
+    let runtime = AppRuntime::builder().frames(frames).watch(app.watch).timeline(timeline);
+    match app.serve {
+        Some(address) => {
+            let mut served = Served::at(address, timeline);
+            runtime.after_frame(move |world| served.publish(world))
+        }
+        None => runtime,
+    }
+}
+
+fn write_trace(timeline: &Timeline, file: &Path) -> Result<(), String> {
+    let written = fs::File::create(file).map(io::BufWriter::new).and_then(|mut out| {
+        timeline.write_chrome_trace(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
 /// Writes what agents had the turn for, in order.
@@ -154,7 +223,7 @@ mod tests {
 
     fn node(arguments: &[&str]) -> NodeOptions {
         let only = Only::try_parse_from(["run"].iter().chain(arguments)).expect("they can be parsed");
-        only.run.plan().1.node.expect("it is Node's manner")
+        only.run.plan().expect("they can be parsed").options.node.expect("it is Node's manner")
     }
 
     #[test]

@@ -8,7 +8,6 @@
 //!
 //! The agent's words are listed in `packages/peristyle/src/app/agent.ts`. They are handed to the host on the agent's thread.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use peristyle_agents::{
 use peristyle_mirror::{Failure, Foreign, ForeignApp, ForeignChange, ForeignModule, Host, HostError, Json, Text};
 use serde::{Deserialize, Serialize};
 
-use crate::scripts;
+use crate::package::Package;
 
 /// What tells an agent that a message brings the host's port, and the host that an agent has an app.
 const KEY: &str = "peristyle.app";
@@ -27,7 +26,7 @@ const KEY: &str = "peristyle.app";
 /// How an app is started.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
-    /// How its agent is spawned. `peristyle` can be imported, beside the modules named here.
+    /// How its agent is spawned. `peristyle` can be imported, beside what is named here.
     pub agent: AgentOptions,
     /// How long it may take until it serves. 30 s unless told.
     pub start_timeout: Duration,
@@ -111,7 +110,7 @@ impl AgentApp {
     /// [`AppError`]; the agent is terminated.
     pub fn start(cluster: &Cluster, code: Code, options: AppOptions, host: &Host) -> Result<AgentApp, AppError> {
         let AppOptions { agent: mut options, start_timeout, limits } = options;
-        options.modules = with_ours(&options.modules);
+        options.loader = Some(Arc::new(Package::hosted().and(options.loader)));
         let agent = cluster.spawn(code, options)?;
         match serve(&agent, limits, start_timeout, host) {
             Ok(app) => Ok(AgentApp { agent, app: App(app) }),
@@ -143,16 +142,6 @@ impl AgentApp {
         self.agent.terminate();
         self.agent.join().wait()
     }
-}
-
-fn with_ours(theirs: &Arc<BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
-    let ours = scripts::modules();
-    if theirs.is_empty() {
-        return ours;
-    }
-    let mut modules = (**theirs).clone();
-    modules.extend(ours.iter().map(|(name, text)| (name.clone(), text.clone())));
-    Arc::new(modules)
 }
 
 fn serve(agent: &AgentHandle, limits: PortLimits, timeout: Duration, host: &Host) -> Result<ForeignApp, AppError> {

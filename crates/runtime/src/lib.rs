@@ -1,4 +1,4 @@
-//! Agents and mirrors together.
+//! What agents are for: apps that a host serves, and apps whose world is native.
 //!
 //! An [`AgentApp`] is an app whose modules live in a JavaScript agent: their states, actions and what they expose. A
 //! [`Host`](peristyle_mirror::Host) serves them to its clients, beside modules in Rust. A [`PortTransport`] carries the
@@ -35,18 +35,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! An [`AppRuntime`] runs an app of the package `peristyle` whose world is native: what `peristyle run` does.
+//!
 //! # Rules
 //! - State lives where its actions run. Its text is made there, and passed on unread.
 //! - What an agent does, hangs in or dies of concerns its own modules; everybody else goes on.
 //!
 //! # Not here
 //! Engines (`peristyle-agents`), the protocol (`peristyle-mirror`).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod app;
-mod scripts;
+mod native;
+mod package;
 mod transport;
 
 pub use crate::app::{AgentApp, AppError, AppOptions};
-pub use crate::scripts::modules;
+pub use crate::native::{AfterFrame, AppRuntime, AppRuntimeBuilder, Frames, RustContext, RustSystem};
+pub use crate::package::Package;
 pub use crate::transport::{PortOptions, PortTransport};

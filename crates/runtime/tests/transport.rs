@@ -8,7 +8,7 @@ use peristyle_mirror::{
     CallError, Client, ClientOptions, Frame, Host, HostOptions, Invalid, Message, Receiver, State, SyncMode, Transport,
     TransportError, Value, block_on, module, parse_json,
 };
-use peristyle_runtime::{PortOptions, PortTransport, modules};
+use peristyle_runtime::{Package, PortOptions, PortTransport};
 
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,7 +68,7 @@ const CLIENT: &str = r#"
 "#;
 
 fn spawn(cluster: &Cluster, text: &str) -> AgentHandle {
-    let options = AgentOptions { modules: modules(), ..AgentOptions::default() };
+    let options = AgentOptions { loader: Some(Arc::new(Package::hosted())), ..AgentOptions::default() };
     cluster.spawn(Code::source("client.mjs", text), options).unwrap()
 }
 

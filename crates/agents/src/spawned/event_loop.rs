@@ -41,7 +41,7 @@ use super::reply::Answer;
 use super::scripts::{DETERMINISTIC, EVENTS};
 use super::turns::Seated;
 use super::value::Value;
-use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign};
+use super::{AgentHooks, AgentOptions, CallError, Code, Exit, Thrown, broadcast, foreign, host_objects};
 use crate::AgentError;
 use crate::agent::drain;
 use crate::cluster::Shared;
@@ -447,6 +447,7 @@ unsafe fn begin(cx: &mut JSContext, realm: &Realm) -> Result<(), AgentError> {
         {
             return Err(AgentError::Engine("its hook on_start panicked".into()));
         }
+        host_objects::define(cx, realm)?;
         rooted!(in(cx.raw_cx()) let mut promise = UndefinedValue());
         loader::begin(cx, realm, &mut promise)?;
         rooted!(in(cx.raw_cx()) let evaluated = if promise.is_object() { promise.to_object() } else { ptr::null_mut() });

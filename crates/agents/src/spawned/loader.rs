@@ -155,6 +155,7 @@ impl Library {
         if let Some(known) = self.modules.values().find(|module| module.url == specifier) {
             return Ok(Ok(known.clone()));
         }
+        let (specifier, query) = queried(specifier, &importer.url);
         let path = match specifier.strip_prefix("file://") {
             Some(path) => PathBuf::from(unescape(path)?),
             None => {
@@ -175,7 +176,11 @@ impl Library {
         if !self.files {
             return Err("a bundle imports no files".into());
         }
-        Ok(source::locate(&path).and_then(|path| shared.sources.load(&path)))
+        let found = source::locate(&path).and_then(|path| shared.sources.load(&path));
+        Ok(found.map(|source| match query {
+            None => source,
+            Some(query) => with_query(&source, query),
+        }))
     }
 
     /// The URL that `specifier` stands for in `importer`, whether there is such a module or not: `import.meta.resolve`.
@@ -218,6 +223,31 @@ impl Library {
             || self.modules.get(&wanted.with_extension("ts")).filter(|_| wanted.extension() == Some("js".as_ref()));
         self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).or_else(typed).cloned()
     }
+}
+
+/// The query by which a module and all that it imports from files by relative names are loaded once more.
+const AFRESH: &str = "afresh=";
+
+/// A specifier of a file without its query, and the query: its own, or that of an importer that is loaded afresh.
+fn queried<'a>(specifier: &'a str, importer: &'a str) -> (&'a str, Option<&'a str>) {
+    let is_url = specifier.starts_with("file://");
+    let is_relative = specifier.starts_with("./") || specifier.starts_with("../");
+    if !is_url && !is_relative {
+        return (specifier, None);
+    }
+    if let Some((file, query)) = specifier.split_once('?') {
+        return (file, Some(query));
+    }
+    let inherited = importer.split_once('?').map(|(_, query)| query).filter(|query| query.starts_with(AFRESH));
+    (specifier, inherited.filter(|_| is_relative))
+}
+
+/// The same file as another module: one of its own for each query. Errors name the file.
+fn with_query(source: &Source, query: &str) -> Arc<Source> {
+    let mut path = source.path.clone().into_os_string();
+    path.push("?");
+    path.push(query);
+    Arc::new(Source { path: path.into(), url: format!("{}?{query}", source.url), ..source.clone() })
 }
 
 /// A path without `.` and `..`, as far as it goes.

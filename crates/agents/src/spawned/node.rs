@@ -86,7 +86,7 @@ impl std::fmt::Debug for NodeOptions {
 }
 
 /// The built-in modules, by name without `node:`.
-pub(crate) const MODULES: [(&str, &CStr, &str); 15] = [
+pub(crate) const MODULES: [(&str, &CStr, &str); 16] = [
     ("assert", c"peristyle:node/assert", include_str!("node/assert.js")),
     ("buffer", c"peristyle:node/buffer", include_str!("node/buffer.js")),
     ("events", c"peristyle:node/events", include_str!("node/events.js")),
@@ -101,6 +101,7 @@ pub(crate) const MODULES: [(&str, &CStr, &str); 15] = [
     ("timers/promises", c"peristyle:node/timers/promises", include_str!("node/timers_promises.js")),
     ("url", c"peristyle:node/url", include_str!("node/url.js")),
     ("util", c"peristyle:node/util", include_str!("node/util.js")),
+    ("v8", c"peristyle:node/v8", include_str!("node/v8.js")),
     ("worker_threads", c"peristyle:node/worker_threads", include_str!("node/worker_threads.js")),
 ];
 

@@ -228,6 +228,7 @@ impl AgentOptions {
             on_error: _,
             on_unhandled_rejection: _,
             node: _,
+            host_objects: _,
         } = self;
         (heap_bytes, stack_bytes, shared_memory) == (&other.heap_bytes, &other.stack_bytes, &other.shared_memory)
     }

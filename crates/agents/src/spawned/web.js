@@ -39,10 +39,20 @@
   const tag = ({ prototype }, value) =>
     defineProperty(prototype, Symbol.toStringTag, { __proto__: null, value, writable: false, enumerable: false, configurable: true });
 
+  // Where an error comes from: its stack. If the host's own modules alone are in it, that of its cause.
+  const CAUSES_MAX = 8;
+  const stackOf = (error) => {
+    for (let at = error, depth = 0; at instanceof Error && depth < CAUSES_MAX; at = at.cause, depth++) {
+      const stack = String(at.stack);
+      if (/^\s*at (?!.*peristyle:)/m.test(stack)) return stack;
+    }
+    return String(error.stack);
+  };
+
   // What was thrown: [name, message, stack].
   const describe = (thrown) => {
     try {
-      if (thrown instanceof Error) return [String(thrown.name), String(thrown.message), String(thrown.stack)];
+      if (thrown instanceof Error) return [String(thrown.name), String(thrown.message), stackOf(thrown)];
     } catch {
       return ["Error", "its properties throw", ""];
     }

@@ -19,6 +19,7 @@ use super::super::AgentOptions;
 use super::super::clone;
 use super::super::convert::{Converted, Pending, done, from_js, to_js};
 use super::super::event_loop::{self, Start};
+use super::super::foreign;
 use super::super::loader;
 use super::super::natives::{Native, give_worker, native};
 use super::super::realm::throw_exception;
@@ -32,7 +33,7 @@ use super::{MODULES, NodeOptions, NodeTool, Origin, Seat};
 /// # Safety
 /// `raw` is this thread's context, in a realm.
 pub(in super::super) unsafe fn define(raw: *mut RawJSContext, table: &RootedGuard<'_, *mut JSObject>) -> Converted<()> {
-    const NATIVES: [(&std::ffi::CStr, Native, u32); 13] = [
+    const NATIVES: [(&std::ffi::CStr, Native, u32); 15] = [
         (c"nodeTools", tools, 5),
         (c"script", script, 1),
         (c"host", host, 2),
@@ -46,6 +47,8 @@ pub(in super::super) unsafe fn define(raw: *mut RawJSContext, table: &RootedGuar
         (c"heapBytes", heap_bytes, 0),
         (c"promise", promise, 1),
         (c"evaluate", evaluate, 2),
+        (c"serialize", serialize, 1),
+        (c"deserialize", deserialize, 1),
     ];
     for (name, native, arguments) in NATIVES {
         // SAFETY: as the caller answers; natives are static functions that never unwind.
@@ -160,6 +163,41 @@ unsafe extern "C" fn heap_bytes(raw: *mut RawJSContext, argc: u32, vp: *mut RawV
         // SAFETY: the context is alive.
         let bytes = unsafe { ja::JS_GetGCParameter(raw, ja::JSGCParamKey::JSGC_BYTES) };
         call.give(mozjs::jsval::DoubleValue(bytes.into()));
+        Ok(())
+    })
+}
+
+/// `serialize(value)`: a structured clone as bytes; a `DataCloneError` for what has none.
+unsafe extern "C" fn serialize(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        rooted!(in(raw) let value = call.get(0));
+        rooted!(in(raw) let mut bytes = UndefinedValue());
+        // SAFETY: the context is in the agent's realm; values are rooted.
+        unsafe {
+            let written = foreign::write(cx, call.realm, &value)?;
+            to_js(raw, &Value::Bytes(written), &mut bytes)?;
+        }
+        call.give(bytes.get());
+        Ok(())
+    })
+}
+
+/// `deserialize(bytes)`: the value of a structured clone; a `DataCloneError` if the bytes are none.
+unsafe extern "C" fn deserialize(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) -> bool {
+    native(raw, argc, vp, |cx, call| {
+        rooted!(in(raw) let argument = call.get(0));
+        rooted!(in(raw) let mut value = UndefinedValue());
+        // SAFETY: the context is in the agent's realm; values are rooted.
+        unsafe {
+            let Value::Bytes(bytes) = from_js(cx, call.realm, &argument)? else { return Ok(()) };
+            if let Err(reason) = foreign::check(&bytes, call.realm.options.ports.message_bytes) {
+                let message = format!("the bytes are no structured clone: {reason}");
+                throw_exception(cx, call.realm, "DataCloneError", &message);
+                return Err(Pending);
+            }
+            foreign::read(cx, call.realm, &bytes, &mut value)?;
+        }
+        call.give(value.get());
         Ok(())
     })
 }

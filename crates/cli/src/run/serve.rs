@@ -1,0 +1,46 @@
+//! An app's world on the network: the live page, and clients of `peristyle/client`.
+
+use std::net::SocketAddr;
+
+use peristyle_gateway::{FeedOptions, Gateway, WorldFeed};
+use peristyle_replica::{ComponentView, ViewSpec};
+use peristyle_timeline::Timeline;
+use peristyle_world::World;
+
+/// A world that is served from its first frame on.
+pub(super) struct Served {
+    address: SocketAddr,
+    timeline: Timeline,
+    /// The gateway ends when it is dropped.
+    started: Option<(WorldFeed, Gateway)>,
+}
+
+impl Served {
+    pub(super) fn at(address: SocketAddr, timeline: &Timeline) -> Served {
+        Served { address, timeline: timeline.clone(), started: None }
+    }
+
+    /// Publishes the world, between two ticks. The first time it begins to serve: components that have columns by then are
+    /// shown, those that are defined later are not.
+    pub(super) fn publish(&mut self, world: &mut World) -> Result<(), String> {
+        if self.started.is_none() {
+            self.started = Some(self.start(world)?);
+        }
+        if let Some((feed, _)) = &self.started {
+            feed.publish(world);
+        }
+        Ok(())
+    }
+
+    fn start(&self, world: &mut World) -> Result<(WorldFeed, Gateway), String> {
+        let shown = world.components().iter().filter(|component| !component.fields().is_empty());
+        let spec =
+            shown.fold(ViewSpec::new(), |spec, component| spec.with(ComponentView::named(component.name()).optional()));
+        let cannot = |why: &dyn std::fmt::Display| format!("the world cannot be served at {}: {why}", self.address);
+        let feed = WorldFeed::new(world, spec, FeedOptions::default()).map_err(|error| cannot(&error))?;
+        let gateway = Gateway::builder().world(&feed).timeline(&self.timeline).live_page().serve(self.address);
+        let gateway = gateway.map_err(|error| cannot(&error))?;
+        eprintln!("watch the world at {} (Ctrl-C ends it)", gateway.url());
+        Ok((feed, gateway))
+    }
+}

@@ -1,0 +1,120 @@
+//! `peristyle demo sky` on the network: where it listens, who may come, and what it says when it cannot.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn sky(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peristyle"));
+    command.args(["demo", "sky", "--job", "rust", "--start", "03:00"]).args(arguments);
+    command
+}
+
+/// The message of a run that ends before it serves.
+fn refused(arguments: &[&str], code: i32) -> String {
+    let output = sky(arguments).output().expect("the binary can be started");
+    let message = String::from_utf8(output.stderr).expect("messages are UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+    assert!(output.stdout.is_empty() && !message.contains("panicked"), "{message}");
+    message
+}
+
+/// A run that serves, until it is dropped.
+struct Serving {
+    child: Child,
+    /// `host:port`.
+    address: String,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Serving {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it can be started");
+        let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut line = String::new();
+        while !line.contains("http://") {
+            line.clear();
+            assert!(stderr.read_line(&mut line).expect("it is text") > 0, "it ended");
+        }
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+        Serving { child, address: address.to_owned(), stderr }
+    }
+
+    fn get(&self, path: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}\r\n", self.address);
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_listens_where_it_is_told_and_lets_in_who_knows_the_token() {
+    let serving = Serving::start(sky(&["--listen", "127.0.0.1:0", "--token", "sesame"]));
+    assert!(serving.address.starts_with("127.0.0.1:"));
+    let page = serving.get("/", "");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("cross-origin-embedder-policy: require-corp"), "{page}");
+    assert!(serving.get("/api/report", "").starts_with("HTTP/1.1 401"));
+    let report = serving.get("/api/report", "authorization: Bearer sesame\r\n");
+    assert!(report.starts_with("HTTP/1.1 200") && report.contains("application/json"), "{report}");
+}
+
+#[test]
+fn addresses_that_cannot_be_served_are_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let message = refused(&["--listen", &address], 1);
+    assert!(message.starts_with(&format!("error: cannot listen on {address}: ")), "{message}");
+    let message = refused(&["--listen", "0.0.0.0:0"], 1);
+    assert!(message.contains("0.0.0.0:0 can be reached from other machines: set a token"), "{message}");
+    let message = refused(&["--listen", "localhost"], 2);
+    assert!(message.contains("'--listen <ADDR>'"), "{message}");
+    assert!(refused(&["--token", "", "--listen", "127.0.0.1:0"], 1).contains("a token must not be empty"));
+    assert!(refused(&["--headless", "--listen", "127.0.0.1:0"], 2).contains("--headless"));
+    assert!(refused(&["--headless", "--open"], 2).contains("--headless"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn open_hands_the_address_to_the_desktop_with_the_token_behind_the_hash() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("opener");
+    fs::create_dir_all(&directory).expect("the directory is writable");
+    let told = directory.join("told");
+    let opener = directory.join("xdg-open");
+    fs::write(&opener, format!("#!/bin/sh\necho \"$1\" > '{0}.new' && mv '{0}.new' '{0}'\n", told.display()))
+        .expect("the file is writable");
+    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("its rights can be set");
+    let _ = fs::remove_file(&told);
+    let mut command = sky(&["--listen", "127.0.0.1:0", "--open", "--token", "a b"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", directory.display()));
+    let serving = Serving::start(command);
+    let address = loop {
+        if let Ok(address) = fs::read_to_string(&told) {
+            break address;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(address.trim(), format!("http://{}/#token=a%20b", serving.address));
+    drop(serving);
+
+    // Where nothing opens pages it says so, and serves.
+    let mut command = sky(&["--listen", "127.0.0.1:0", "--open"]);
+    command.env("PATH", "/nowhere");
+    let mut serving = Serving::start(command);
+    let mut line = String::new();
+    serving.stderr.read_line(&mut line).expect("it is text");
+    assert!(line.starts_with("warning: cannot open the page with xdg-open"), "{line}");
+    assert!(serving.get("/healthz", "").ends_with("ok\n"));
+}

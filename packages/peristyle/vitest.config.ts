@@ -1,9 +1,18 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { viteTextBundle } from "./scripts/text-bundle.mjs";
+
+const source = (path: string) => `${fileURLToPath(new URL("src/", import.meta.url))}${path}`;
 
 export default defineConfig({
+  plugins: [viteTextBundle],
   // What apps import by the package's name.
-  resolve: { alias: { peristyle: fileURLToPath(new URL("src/app/index.ts", import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: /^peristyle$/, replacement: source("index.ts") },
+      { find: /^peristyle\/(\w+)$/, replacement: source("$1/index.ts") },
+    ],
+  },
   // Machines that run everything at once are slow, and a test that waits says itself for how long.
   test: { testTimeout: 60_000 },
 });

@@ -1,6 +1,7 @@
 /**
  * How long a view-world takes to take in an update of every row, beside an element-by-element copy of two
- * `Float32Array` columns of that length. Both run in turns in one process; the figure is the ratio of their medians.
+ * `Float32Array` columns of that length. Both run in turns in one process; the figure is the ratio of their lowest tenths:
+ * where others work too, what is lowest says what a program costs.
  */
 import { frames, schema } from "./frames.mjs";
 
@@ -17,7 +18,7 @@ function dice(seed) {
   };
 }
 
-const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+const lowest = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 10)];
 
 function time(f) {
   const start = performance.now();
@@ -51,8 +52,25 @@ function measure({ ViewWorld }, name, { predictor, width, show, churn }) {
       copying.push(copied);
     }
   }
-  const [apply, plain] = [median(applying), median(copying)];
+  const [apply, plain] = [lowest(applying), lowest(copying)];
   return `${name}: ${apply.toFixed(2)} ms, a copy ${plain.toFixed(2)} ms, ratio ${(apply / plain).toFixed(2)}`;
+}
+
+/** A view of `ROWS` rows and what it is to take in, for who looks at what that allocates. */
+export function prepare({ ViewWorld }) {
+  const view = ViewWorld.open(schema("linear").message);
+  const options = { rows: ROWS, width: 5, count: FRAMES, predictor: "linear", random: dice(7) };
+  const taken = [...frames(options)];
+  return {
+    frames: taken.length,
+    /** Takes in frames, as a page does that uploads integers. */
+    apply(from, to) {
+      for (let at = from; at < to; at++) {
+        view.apply(taken[at]);
+        for (const field of ["latitude", "longitude"]) view.steps("Position", field);
+      }
+    },
+  };
 }
 
 /** All cases, a line each. */

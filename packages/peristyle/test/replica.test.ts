@@ -145,12 +145,15 @@ describe("a recorded stream", () => {
     // Every third frame has a hash, at the tenth byte.
     const hashed = frames.findIndex((frame) => (frame[7] & 3) === 2);
     for (const frame of frames.slice(0, hashed)) view.apply(frame);
+    const proven = view.proven;
     const bad = frames[hashed].slice();
     bad[10] ^= 1;
     expect(() => view.apply(bad)).toThrow("the columns are not the host's");
+    expect(view.proven).toBe(proven);
     expect(() => view.apply(frames[hashed + 1])).toThrow(FrameError);
     const snapshot = frames.findIndex((frame, index) => index > hashed && (frame[7] & 1) === 1);
     view.apply(frames[snapshot]);
+    expect(view.proven).toBe(states[snapshot].tick);
     expectState(view, { ...states[snapshot], removed: view.removed.map(({ entity, row, why }) => [entity, row, why]) });
 
     const trusting = ViewWorld.open(schema, { verify: false });

@@ -61,6 +61,8 @@ function hostPort(): Promise<HostPort> {
 /** Hosts an app of this agent, which has one. */
 export class AgentHosting implements Hosting {
   readonly ready: Promise<void>;
+  /** The host in Rust judges what arrives, and counts it. */
+  readonly invalidCount = 0;
   #link: Link | undefined;
   #isDisposed = false;
 

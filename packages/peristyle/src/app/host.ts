@@ -6,7 +6,13 @@
  * - Changes are posted before the results of the calls that made them.
  * - No stack of an error leaves the host.
  */
-import { isMessage, type CallMessage, type Patch } from "../client/mirror/message.js";
+import {
+  InvalidMessageError,
+  isMessage,
+  type CallMessage,
+  type InvalidMessageObserver,
+  type Patch,
+} from "../client/mirror/message.js";
 import { safely, type Unsubscribe, type WorkerTransport } from "../client/transports/transport.js";
 import { describe, textOf, type App, type Hosting } from "./modules.js";
 import type { Change } from "./tracker.js";
@@ -19,11 +25,12 @@ export interface PublishOptions {
   /** Publishes only these modules, with a version counter of their own. */
   readonly stateSections?: readonly string[];
   /** Is told of what arrived and is no valid message. */
-  readonly onInvalidMessage?: (message: unknown) => void;
+  readonly onInvalidMessage?: InvalidMessageObserver;
 }
 
 export class ProtocolHosting implements Hosting {
   readonly ready: Promise<void>;
+  invalidCount = 0;
   readonly #app: App;
   readonly #options: PublishOptions;
   readonly #names: readonly string[];
@@ -39,7 +46,10 @@ export class ProtocolHosting implements Hosting {
     this.#options = options;
     const { transport, stateSections } = options;
     this.#names = app.declarations().flatMap(({ name }) => (stateSections?.includes(name) === false ? [] : [name]));
-    this.#leave = transport.subscribe((message) => this.#receive(message));
+    this.#leave = transport.subscribe(
+      (message) => this.#receive(message),
+      (error) => this.#invalid(error),
+    );
     // Later, so that a client that is made next hears it.
     this.ready = Promise.resolve().then(() => this.#start());
     this.ready.catch(() => {});
@@ -92,9 +102,14 @@ export class ProtocolHosting implements Hosting {
 
   #receive(message: unknown): void {
     if (this.#isDisposed) return;
-    if (!isMessage(message)) safely(this.#options.onInvalidMessage, message);
+    if (!isMessage(message)) this.#invalid(new InvalidMessageError(message));
     else if (message.type === "call") this.#when(() => void this.#call(message));
     else if (message.type === "sync") this.#when(() => (this.#hasLost = !this.#snapshot(message.id) && this.#hasLost));
+  }
+
+  #invalid(error: InvalidMessageError): void {
+    this.invalidCount++;
+    safely(this.#options.onInvalidMessage, error.received, error);
   }
 
   /** Does something once the app was published, and not after its end. */

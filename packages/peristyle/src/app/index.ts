@@ -1,9 +1,18 @@
 /** Apps that clients follow: modules, and what serves them. */
 import { AgentHosting } from "./agent.js";
 import { ProtocolHosting, type PublishOptions } from "./host.js";
-import { App, type Expose, type Hosting, type Provider } from "./modules.js";
+import { App, AppError, type Expose, type Hosting, type Provider } from "./modules.js";
 
-export { defineModule, type App, type Expose, type ModuleOptions, type Provider } from "./modules.js";
+export {
+  AppError,
+  defineModule,
+  type App,
+  type AppErrorCode,
+  type Expose,
+  type ModuleOptions,
+  type Provider,
+} from "./modules.js";
+export { Action, Module, State } from "./decorators.js";
 export type { PublishOptions } from "./host.js";
 
 /** How an app is hosted. */
@@ -19,6 +28,8 @@ export interface WorkerApp {
   readonly app: Pick<App, "get">;
   /** Resolves when clients were told of it. */
   readonly ready: Promise<void>;
+  /** How much arrived that was no valid message, and was dropped. */
+  readonly invalidCount: number;
   /** Ends it: nothing is published any more. */
   dispose(): void;
 }
@@ -35,9 +46,18 @@ export function createWorkerApp(options: WorkerAppOptions): WorkerApp {
     hosting = new ProtocolHosting(app, { ...options, transport });
   } else {
     const theirs = (["sync", "stateSections", "onInvalidMessage"] as const).find((name) => options[name] !== undefined);
-    if (theirs) throw new TypeError(`createWorkerApp: without a transport, \`${theirs}\` is the host's to say`);
+    if (theirs) {
+      throw new AppError("app-options", `createWorkerApp: without a transport, \`${theirs}\` is the host's to say`);
+    }
     hosting = new AgentHosting(app);
   }
   const { ready } = hosting;
-  return { app, ready, dispose: () => hosting.dispose() };
+  return {
+    app,
+    ready,
+    get invalidCount() {
+      return hosting.invalidCount;
+    },
+    dispose: () => hosting.dispose(),
+  };
 }

@@ -7,6 +7,7 @@
  * - What an action wrote is undone when it throws. A promise that is rejected undoes nothing.
  * - Methods are found in declared sets, never by looking up a name on a module.
  */
+import { PeristyleError } from "../errors.js";
 import { checkKey, Tracker, type Change } from "./tracker.js";
 
 /** What makes a class or an object a module. */
@@ -19,6 +20,14 @@ export interface ModuleOptions {
   readonly actions?: readonly string[];
 }
 
+/** What can be wrong with an app that is made. */
+export type AppErrorCode = "app-module" | "app-provider" | "app-expose" | "app-options";
+
+/** An app cannot be made as asked. */
+export class AppError extends PeristyleError<AppErrorCode> {
+  override readonly name = "AppError";
+}
+
 /** A class without arguments, or an object, which {@link defineModule} made a module. */
 export type Provider = object;
 
@@ -28,14 +37,23 @@ export type Expose = Readonly<Record<string, readonly string[]>>;
 type Method = (this: object, ...args: unknown[]) => unknown;
 
 const declared = new WeakMap<object, ModuleOptions>();
+/** Members that decorators noted, by instance. */
+const noted = new WeakMap<object, { readonly state: string[]; readonly actions: string[] }>();
 
 /** Makes a class or an object a module. Gives it back. */
 export function defineModule<T extends Provider>(target: T, options: ModuleOptions): T {
   const isName = typeof options.name === "string" && options.name !== "";
-  if (!isName) throw new TypeError("defineModule: a module has a name");
+  if (!isName) throw new AppError("app-module", "defineModule: a module has a name");
   checkKey(options.name);
   declared.set(target, options);
   return target;
+}
+
+/** @internal Makes a member of an instance part of the state, or an action. */
+export function noteMember(instance: object, list: "state" | "actions", name: string): void {
+  const members = noted.get(instance) ?? { state: [], actions: [] };
+  members[list].push(name);
+  noted.set(instance, members);
 }
 
 /** A module that runs. */
@@ -58,6 +76,8 @@ export interface Declaration {
 export interface Hosting {
   /** Resolves when it does. */
   readonly ready: Promise<void>;
+  /** How much arrived that was no valid message. */
+  readonly invalidCount: number;
   /** Takes in a change of the app. */
   publish(changes: readonly Change[]): void;
   dispose(): void;
@@ -79,13 +99,13 @@ export class App {
     this.#tracker = new Tracker(() => this.#wrote());
     for (const provider of providers) this.#add(provider, expose);
     const unknown = Object.keys(expose).find((module) => !this.#modules.has(module));
-    if (unknown !== undefined) throw new Error(`expose: there is no module \`${unknown}\``);
+    if (unknown !== undefined) throw new AppError("app-expose", `expose: there is no module \`${unknown}\``);
   }
 
   /** The instance of a provider. */
   get<T extends object>(provider: (new () => T) | T): T {
     const instance = this.#instances.get(provider);
-    if (!instance) throw new Error("the app has no such provider");
+    if (!instance) throw new AppError("app-provider", "the app has no such provider: name it in \`providers\`");
     return instance as T;
   }
 
@@ -130,10 +150,14 @@ export class App {
 
   #add(provider: Provider, expose: Expose): void {
     const options = declared.get(provider);
-    if (!options) throw new TypeError("a provider is a class or an object that defineModule made a module");
-    const { name, state = [], actions = [] } = options;
-    if (this.#modules.has(name)) throw new Error(`two modules are named \`${name}\``);
+    if (!options) {
+      throw new AppError("app-provider", "a provider is a class or an object that defineModule or @Module made a module");
+    }
+    const { name } = options;
+    if (this.#modules.has(name)) throw new AppError("app-module", `two modules are named \`${name}\``);
     const instance = typeof provider === "function" ? new (provider as new () => object)() : provider;
+    const state = new Set([...(options.state ?? []), ...(noted.get(instance)?.state ?? [])]);
+    const actions = new Set([...(options.actions ?? []), ...(noted.get(instance)?.actions ?? [])]);
     const members = instance as Record<string, unknown>;
     const first: Record<string, unknown> = {};
     for (const key of state) {
@@ -152,9 +176,9 @@ export class App {
     const callable = new Set([...actions, ...(expose[name] ?? [])]);
     for (const action of callable) {
       const method = methods.get(action);
-      if (!method) throw new TypeError(`module \`${name}\`: its action \`${action}\` is no method`);
+      if (!method) throw new AppError("app-module", `module \`${name}\`: its action \`${action}\` is no method`);
       methods.delete(action);
-      if (!actions.includes(action)) continue;
+      if (!actions.has(action)) continue;
       const act = this.#act.bind(this);
       const run = function (this: object, ...args: unknown[]): unknown {
         return act(() => method.apply(this, args));

@@ -1,8 +1,10 @@
 /** The client of Peristyle: for pages and for Node. */
 export * from "./mirror/client.js";
 export { PatchError, applyPatches } from "./mirror/patch.js";
+export { InvalidMessageError } from "./mirror/message.js";
 export type * from "./mirror/message.js";
 export type { Unsubscribe, WorkerTransport } from "./transports/transport.js";
+export { PeristyleError } from "../errors.js";
 export { FrameError, type FrameErrorCode } from "./replica/error.js";
 export { component, type Columns, type ComponentType, type Fields, type Values } from "./replica/component.js";
 export {

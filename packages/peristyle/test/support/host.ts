@@ -6,7 +6,10 @@ export class CounterHost {
   version = 0;
   count = 0;
   readonly heard: unknown[] = [];
-  constructor(readonly transport: WorkerTransport) {
+  readonly transport: WorkerTransport;
+
+  constructor(transport: WorkerTransport) {
+    this.transport = transport;
     transport.subscribe((message) =>
       this.#hear(message as { type: string; id: number; method: string; args: number[] }),
     );

@@ -8,11 +8,14 @@
  * - Exceptions of listeners, selectors and observers disturb nothing.
  * - With all extensions off it behaves as CoSystem's client does, message by message.
  */
+import { PeristyleError } from "../../errors.js";
 import { Listeners, safely, type Unsubscribe, type WorkerTransport } from "../transports/transport.js";
 import {
+  InvalidMessageError,
   isMessage,
   isPlain,
   type CallMessage,
+  type InvalidMessageObserver,
   type Message,
   type ResultMessage,
   type StateMessage,
@@ -55,7 +58,7 @@ export interface WorkerClientOptions {
   /** Is told of messages that did not fit. */
   readonly onConflict?: (conflict: WorkerConflict) => void;
   /** Is told of what arrived and is no valid message. */
-  readonly onInvalidMessage?: (message: unknown) => void;
+  readonly onInvalidMessage?: InvalidMessageObserver;
   /** Milliseconds that a call may take; 0 for ever. 30 000. */
   readonly requestTimeout?: number;
   /** Disposes the client when aborted. */
@@ -80,6 +83,16 @@ export interface WatchOptions<T> {
   readonly immediate?: boolean;
 }
 
+/**
+ * Where a client stands: no state yet; following its host; without a way to it, what it shows being old; the host broke
+ * down before there was state; disposed.
+ */
+export interface WorkerStatus {
+  readonly status: "loading" | "ready" | "offline" | "failed" | "closed";
+  /** Why it failed or has no way. */
+  readonly error?: Error;
+}
+
 /** The methods of a module as a client has them: every one is asynchronous. */
 export type RemoteModule<T> = {
   readonly [
@@ -93,6 +106,12 @@ export interface WorkerClient<S extends object = Record<string, unknown>> {
   readonly ready: Promise<void>;
   /** What is known of the state; `version` is 0 before anything arrived. */
   readonly state: { readonly version: number };
+  /** Where it stands: another object whenever it is another. */
+  readonly status: WorkerStatus;
+  /** How much arrived that was no valid message. */
+  readonly invalidCount: number;
+  /** Tells `listener` whenever `status` is another, until told to stop. */
+  onStatus(listener: (status: WorkerStatus) => void): Unsubscribe;
   /** The state; `undefined` before the first. Never written to: a change makes a new one. */
   getState(): S | undefined;
   /**
@@ -123,15 +142,20 @@ export interface WorkerClient<S extends object = Record<string, unknown>> {
   dispose(): void;
 }
 
+/** How a client can fail on its own side. */
+export type WorkerClientErrorCode =
+  "call-aborted" | "call-timeout" | "client-disposed" | "client-not-ready" | "client-options" | "connection-lost";
+
 /** A failure on this side: abort, time-out, disposal. */
-export class WorkerClientError extends Error {
+export class WorkerClientError extends PeristyleError<WorkerClientErrorCode> {
   override readonly name = "CosystemError";
 }
 
 /** A failure at the host, under the name that it has there. */
-export class RemoteError extends Error {
+export class RemoteError extends PeristyleError<"remote-error"> {
+  override readonly name: string;
   constructor(error: NonNullable<ResultMessage["error"]>) {
-    super(`Remote worker error: ${error.message}`);
+    super("remote-error", `Remote worker error: ${error.message}`);
     this.name = error.name;
     if (error.stack !== undefined) this.stack = error.stack;
   }
@@ -148,8 +172,10 @@ interface Pending {
 
 function checkTimeout(timeout: number): number {
   if (Number.isFinite(timeout) && timeout >= 0) return timeout;
-  throw new WorkerClientError("timeout must be a finite, non-negative number.");
+  throw new WorkerClientError("client-options", "timeout must be a finite, non-negative number.");
 }
+
+const disposed = (message: string): Error => new WorkerClientError("client-disposed", message);
 
 /** The longest time that a timer takes: beyond, it would run at once. */
 const TIMER_MAX = 2 ** 31 - 1;
@@ -157,14 +183,17 @@ const TIMER_MAX = 2 ** 31 - 1;
 class Client<S extends object> implements WorkerClient<S> {
   readonly ready: Promise<void>;
   readonly state: { readonly version: number };
+  invalidCount = 0;
+  status: WorkerStatus = { status: "loading" };
   readonly #options: WorkerClientOptions;
   readonly #timeout: number;
   readonly #extensions: ClientExtensions;
   readonly #listeners = new Listeners<[StateMessage]>();
   readonly #watches = new Listeners<[S]>();
+  readonly #statuses = new Listeners<[WorkerStatus]>();
   readonly #pending = new Map<number, Pending>();
   readonly #modules = new Map<string, unknown>();
-  readonly #leave: Unsubscribe[] = [];
+  readonly #leave: (Unsubscribe | undefined)[] = [];
   #resolveReady!: () => void;
   #rejectReady!: (error: unknown) => void;
   #snapshot: S | undefined;
@@ -200,9 +229,14 @@ class Client<S extends object> implements WorkerClient<S> {
         return version();
       },
     };
-    this.#leave.push(transport.subscribe((message) => this.#receive(message)));
-    const leave = transport.onConnection?.((connected) => this.#connection(connected));
-    if (leave) this.#leave.push(leave);
+    this.#leave.push(
+      transport.subscribe(
+        (message) => this.#receive(message),
+        (error) => this.#invalid(error),
+      ),
+    );
+    this.#leave.push(transport.onConnection?.((connected) => this.#connection(connected)));
+    this.#leave.push(transport.onFailure?.((error) => this.#hostFailed(error)));
     if (signal?.aborted) {
       this.dispose();
     } else if (signal) {
@@ -218,7 +252,7 @@ class Client<S extends object> implements WorkerClient<S> {
   }
 
   select<T>(selector: (state: S) => T): T {
-    if (this.#snapshot === undefined) throw new WorkerClientError("Worker client state is not ready.");
+    if (this.#snapshot === undefined) throw new WorkerClientError("client-not-ready", "Worker client state is not ready.");
     return selector(this.#snapshot);
   }
 
@@ -245,6 +279,10 @@ class Client<S extends object> implements WorkerClient<S> {
     return unwatch;
   }
 
+  onStatus(listener: (status: WorkerStatus) => void): Unsubscribe {
+    return this.#disposed ? () => {} : this.#statuses.add(listener);
+  }
+
   subscribe(listener: (message: StateMessage) => void): Unsubscribe {
     return this.#disposed ? () => {} : this.#listeners.add(listener);
   }
@@ -259,11 +297,11 @@ class Client<S extends object> implements WorkerClient<S> {
     args: readonly unknown[],
     { signal, timeout = this.#timeout }: CallOptions = {},
   ): Promise<T> {
-    if (this.#disposed) return Promise.reject(new WorkerClientError("Worker client has been disposed."));
+    if (this.#disposed) return Promise.reject(disposed("Worker client has been disposed."));
     checkTimeout(timeout);
     const id = this.#nextId++;
     return new Promise<unknown>((resolve, reject) => {
-      const abort = (): void => this.#fail(id, new WorkerClientError("Worker call aborted."));
+      const abort = (): void => this.#fail(id, new WorkerClientError("call-aborted", "Worker call aborted."));
       let timer: ReturnType<typeof setTimeout> | undefined;
       const release = (): void => {
         clearTimeout(timer);
@@ -273,7 +311,8 @@ class Client<S extends object> implements WorkerClient<S> {
       if (signal?.aborted) return abort();
       signal?.addEventListener("abort", abort, { once: true });
       if (timeout > 0) {
-        const expire = (): void => this.#fail(id, new WorkerClientError(`Worker call timed out after ${timeout}ms.`));
+        const late = (): Error => new WorkerClientError("call-timeout", `Worker call timed out after ${timeout}ms.`);
+        const expire = (): void => this.#fail(id, late());
         timer = setTimeout(expire, Math.min(timeout, TIMER_MAX));
       }
       const message: CallMessage = { type: "call", id, module, method, args };
@@ -309,14 +348,16 @@ class Client<S extends object> implements WorkerClient<S> {
     if (this.#disposed) return;
     this.#disposed = true;
     clearTimeout(this.#retry);
-    this.#rejectReady(new WorkerClientError("Worker client disposed before initial state."));
-    this.#failAll(() => new WorkerClientError("Worker client disposed before response."));
+    this.#rejectReady(disposed("Worker client disposed before initial state."));
+    this.#failAll(() => disposed("Worker client disposed before response."));
+    this.#setStatus("closed");
+    this.#statuses.clear();
     this.#listeners.clear();
     this.#watches.clear();
     const errors: unknown[] = [];
     for (const leave of this.#leave) {
       try {
-        leave();
+        leave?.();
       } catch (error) {
         errors.push(error);
       }
@@ -328,8 +369,24 @@ class Client<S extends object> implements WorkerClient<S> {
   #connection(connected: boolean): void {
     this.#requested = undefined;
     clearTimeout(this.#retry);
-    if (connected) this.#startAnew();
-    else this.#failAll(() => new WorkerClientError("The connection was lost before the response."));
+    if (connected) return this.#startAnew();
+    const lost = (): Error => new WorkerClientError("connection-lost", "The connection was lost before the response.");
+    this.#failAll(lost);
+    this.#setStatus("offline", lost());
+  }
+
+  /** The host broke down. If there is state it is not known to be gone for good. */
+  #hostFailed(error: Error): void {
+    if (this.#snapshot !== undefined) return;
+    this.#rejectReady(error);
+    this.#failAll(() => error);
+    this.#setStatus("failed", error);
+  }
+
+  #setStatus(status: WorkerStatus["status"], error?: Error): void {
+    if (this.status.status === status) return;
+    this.status = error === undefined ? { status } : { status, error };
+    this.#statuses.emit(this.status);
   }
 
   #startAnew(): void {
@@ -339,8 +396,13 @@ class Client<S extends object> implements WorkerClient<S> {
 
   #receive(message: unknown): void {
     if (this.#disposed) return;
-    if (!isMessage(message)) return safely(this.#options.onInvalidMessage, message);
-    this.#take(message);
+    if (isMessage(message)) this.#take(message);
+    else this.#invalid(new InvalidMessageError(message));
+  }
+
+  #invalid(error: InvalidMessageError): void {
+    this.invalidCount++;
+    safely(this.#options.onInvalidMessage, error.received, error);
   }
 
   #take(message: Message): void {
@@ -385,6 +447,7 @@ class Client<S extends object> implements WorkerClient<S> {
       clearTimeout(this.#retry);
     }
     this.#resolveReady();
+    this.#setStatus("ready");
     this.#listeners.emit(message);
     this.#watches.emit(next as S);
     for (const [id, { result }] of [...this.#pending]) {

@@ -5,6 +5,8 @@
  * invalid. Unknown extra fields are ignored.
  */
 
+import { PeristyleError } from "../../errors.js";
+
 /** One step of a path: a key, or an index. */
 export type PathSegment = string | number;
 
@@ -130,6 +132,22 @@ function isState(message: Fields): boolean {
 function isError(error: unknown): boolean {
   return isRecord(error) && isString(error.name) && isString(error.message) && isOptional(error.stack, isString);
 }
+
+/** What arrived and is no valid message. It was dropped, and changed nothing. */
+export class InvalidMessageError extends PeristyleError<"message-invalid"> {
+  override readonly name = "InvalidMessageError";
+  /** What arrived. */
+  readonly received: unknown;
+
+  constructor(received: unknown) {
+    const type = isRecord(received) ? JSON.stringify(received.type) : typeof received;
+    super("message-invalid", `not a valid message, of type ${type}: do both ends speak the mirror protocol?`);
+    this.received = received;
+  }
+}
+
+/** Is told of what arrived and is no valid message. */
+export type InvalidMessageObserver = (message: unknown, error: InvalidMessageError) => void;
 
 /** Whether a value is a valid message. */
 export function isMessage(value: unknown): value is Message {

@@ -4,15 +4,16 @@
  * Containers on the path are copied, once for all patches of a message; everything else stays identical, so that
  * identity tells what changed. What is given is never written: a failure halfway leaves nothing behind.
  */
+import { PeristyleError } from "../../errors.js";
 import { INDEX_MAX, segments, type Patch, type PathSegment } from "./message.js";
 
 /** A patch that does not fit the state. */
-export class PatchError extends Error {
+export class PatchError extends PeristyleError<"patch-apply-failed"> {
   override readonly name = "PatchError";
   /** The patch. */
   readonly patch: Patch;
   constructor(message: string, patch: Patch) {
-    super(`${message}: ${patch.op} of ${JSON.stringify(patch.path)}`);
+    super("patch-apply-failed", `${message}: ${patch.op} of ${JSON.stringify(patch.path)}`);
     this.patch = patch;
   }
 }

@@ -28,7 +28,10 @@ class Followed {
   /** How many; -1 for all. */
   movedCount = 0;
 
-  constructor(readonly name: FieldName) {
+  readonly name: FieldName;
+
+  constructor(name: FieldName) {
+    this.name = name;
     this.from = name.steps ? new Int32Array(0) : new Float32Array(0);
     this.to = this.from;
   }

@@ -24,8 +24,12 @@ export class Packed {
   #run: Reader | undefined;
   #runLeft = 0;
 
-  /** @param words of 32 bits that a difference has. */
-  constructor(readonly words: 1 | 2) {}
+  /** Words of 32 bits that a difference has. */
+  readonly words: 1 | 2;
+
+  constructor(words: 1 | 2) {
+    this.words = words;
+  }
 
   /** Finds a column of `count` differences. */
   read(reader: Reader, count: number): void {

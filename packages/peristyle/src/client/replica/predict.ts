@@ -22,11 +22,12 @@ const INPUTS_MAX = 120;
 /** Nothing was predicted: the host has not answered for so long that going on would be guessing. */
 export class TooFarAheadError extends Error {
   override readonly name = "TooFarAheadError";
-  constructor(
-    /** How many inputs wait. */
-    readonly inputs: number,
-  ) {
+  /** How many inputs wait. */
+  readonly inputs: number;
+
+  constructor(inputs: number) {
     super(`${inputs} inputs wait for the host's answer: nothing more is predicted until it comes`);
+    this.inputs = inputs;
   }
 }
 

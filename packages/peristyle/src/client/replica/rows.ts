@@ -1,5 +1,5 @@
 /** Sets of rows: lists that keep their capacity, and their form on the wire. */
-import { bitsAt, grown, type Reader } from "./bytes.js";
+import { bitsAt, capacityFor, grown, type Reader } from "./bytes.js";
 
 /** Rows of a view, ascending. Its contents are replaced by each frame. */
 export class Rows implements Iterable<number> {
@@ -65,6 +65,24 @@ export class Rows implements Iterable<number> {
     this.#list[this.length++] = row;
   }
 
+  /** @internal Adds the rows below `end` whose mask has a bit, without some. */
+  pushMasked(masks: Uint32Array, bit: number, end: number, without: Rows): void {
+    if (this.#list.length < end) this.#list = grown(this.#list, capacityFor(end));
+    const list = this.#list;
+    let { length } = this;
+    let row = 0;
+    for (let place = 0; place <= without.length; place++) {
+      const stop = place < without.length ? Math.min(without.at(place), end) : end;
+      // Without a branch: a row that does not count is written over by the next.
+      for (; row < stop; row++) {
+        list[length] = row;
+        length += (masks[row] >>> bit) & 1;
+      }
+      row++;
+    }
+    this.length = length;
+  }
+
   /** @internal Becomes all rows below `count`. */
   setFirst(count: number): void {
     this.length = count;
@@ -92,7 +110,11 @@ export class Rows implements Iterable<number> {
 /** Looks rows up in a set, in ascending order. */
 export class Cursor {
   place = 0;
-  constructor(readonly rows: Rows) {}
+  readonly rows: Rows;
+
+  constructor(rows: Rows) {
+    this.rows = rows;
+  }
 
   /** Whether a row, not before the last one, is there: at `place`. */
   finds(row: number): boolean {

@@ -141,16 +141,17 @@ const isBits = ({ scalar, step }: FieldSchema): boolean => step === undefined &&
 export const isLinear = (field: FieldSchema): boolean => field.predictor === "linear" && !isBits(field);
 
 /** How a code follows from a difference. */
-export const enum Way {
+export const Way = {
   /** It is the difference. */
-  Plain,
+  Plain: 0,
   /** The difference is added to the last code. */
-  Add,
+  Add: 1,
   /** It is added to the last code and the last difference. */
-  AddTwice,
+  AddTwice: 2,
   /** Bits that differ from the last code's. */
-  Xor,
-}
+  Xor: 3,
+} as const;
+export type Way = (typeof Way)[keyof typeof Way];
 
 /** How a field's codes follow from differences. */
 export function wayOf(field: FieldSchema): Way {

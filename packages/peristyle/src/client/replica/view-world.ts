@@ -98,7 +98,10 @@ class Held {
   #isUnited = false;
   #typed: object | undefined;
 
-  constructor(readonly schema: ComponentSchema) {
+  readonly schema: ComponentSchema;
+
+  constructor(schema: ComponentSchema) {
+    this.schema = schema;
     this.columns = schema.fields.map((field) => new Column(field));
   }
 
@@ -136,10 +139,14 @@ export class ViewWorld {
   readonly schema: Schema;
   /** The tick that it shows; `undefined` before the first snapshot. */
   tick: number | undefined;
+  /** The last tick whose frame had a hash that what was held then is equal to: proof that it is what the host has. */
+  proven: number | undefined;
   /** Entities in view. */
   length = 0;
   /** Rows that the last frame added. */
   added = new Rows();
+  /** Rows to which the last frame gave other components. */
+  remasked = new Rows();
   readonly #rowsMax: number;
   readonly #verify: boolean;
   readonly #held: Held[];
@@ -163,7 +170,7 @@ export class ViewWorld {
   #enter = new Rows();
   readonly #entering: number[] = [];
   readonly #masksEntering: number[] = [];
-  readonly #remask = new Rows();
+  #remask = new Rows();
   readonly #newMasks: number[] = [];
   readonly #losing = new Rows();
 
@@ -366,6 +373,7 @@ export class ViewWorld {
         this.tick = undefined;
         throw new FrameError("hash", `after tick ${tick} the columns are not the host's: ask for a snapshot`);
       }
+      this.proven = tick;
     }
     return input === undefined ? { tick, snapshot } : { tick, snapshot, input };
   }
@@ -491,9 +499,7 @@ export class ViewWorld {
     } else if (!snapshot && losing.length === 0 && held.count === rows) {
       changed.setFirst(rows);
     } else {
-      for (let row = 0; row < known; row++) {
-        if (((masks[row] >>> component) & 1) === 1 && !lost.finds(row)) changed.push(row);
-      }
+      changed.pushMasked(masks, component, known, losing);
     }
     for (const difference of part.differences) difference.read(reader, changed.length);
   }
@@ -529,9 +535,11 @@ export class ViewWorld {
       });
       held.keepChanged(part);
     });
-    const { added } = this;
+    const { added, remasked } = this;
     this.added = this.#enter;
     this.#enter = added;
+    this.remasked = this.#remask;
+    this.#remask = remasked;
   }
 
   /** Frees every row; who was there is noted as removed. */

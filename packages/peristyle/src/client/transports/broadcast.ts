@@ -12,7 +12,7 @@
  */
 import { isMessage, isRecord, type Message } from "../mirror/message.js";
 import type { MessageEventLike } from "./post-message.js";
-import { Listeners, safely, type TransportObservers, type WorkerTransport } from "./transport.js";
+import { Listeners, reportInvalid, safely, type TransportObservers, type WorkerTransport } from "./transport.js";
 
 /** A channel as the web has it. */
 export interface BroadcastChannelLike {
@@ -90,13 +90,13 @@ export function createBroadcastWorkerTransport(
         safely(onError, error, posted);
       }
     },
-    subscribe(listener) {
+    subscribe(listener, invalid) {
       const hear = ({ data }: MessageEventLike): void => {
         if (!isRecord(data) || data.type !== "cosystem:worker" || data.channel !== channel) return;
         const { source, target, auth, message } = data;
         if (source === own || (target !== undefined && target !== own)) return;
         if (typeof source !== "string" || !isOptionalString(auth) || !isMessage(message)) {
-          return safely(onInvalidMessage, data);
+          return reportInvalid(data, onInvalidMessage, invalid);
         }
         if (authToken === undefined || auth === authToken) listener(localise(message, source));
       };

@@ -1,6 +1,13 @@
 /** A bridge to objects that emit and listen by name, as those of `data-transport` do. */
-import { isMessage } from "../mirror/message.js";
-import { Listeners, safely, type TransportObservers, type Unsubscribe, type WorkerTransport } from "./transport.js";
+import { isMessage, type InvalidMessageError } from "../mirror/message.js";
+import {
+  Listeners,
+  reportInvalid,
+  safely,
+  type TransportObservers,
+  type Unsubscribe,
+  type WorkerTransport,
+} from "./transport.js";
 
 /** What emits and listens by name. */
 export interface DataTransportLike {
@@ -16,10 +23,11 @@ export function createDataTransportWorkerTransport(
   { onError, onInvalidMessage }: TransportObservers = {},
 ): WorkerTransport {
   const listeners = new Listeners<[unknown]>();
+  const invalids = new Listeners<[InvalidMessageError]>();
   let leave: Unsubscribe[] = [];
   const hear = (name: string, message: unknown): void => {
     if (isMessage(message) && message.type === name) listeners.emit(message);
-    else safely(onInvalidMessage, message);
+    else reportInvalid(message, onInvalidMessage, (error) => invalids.emit(error));
   };
   return {
     post(message) {
@@ -31,12 +39,14 @@ export function createDataTransportWorkerTransport(
         safely(onError, error, message);
       }
     },
-    subscribe(listener) {
+    subscribe(listener, invalid) {
       if (listeners.size === 0) leave = NAMES.map((name) => bridge.listen(name, (message) => hear(name, message)));
       const unsubscribe = listeners.add(listener);
+      const forget = invalid && invalids.add(invalid);
       return () => {
         const before = listeners.size;
         unsubscribe();
+        forget?.();
         if (before > 0 && listeners.size === 0) for (const stop of leave) stop();
       };
     },

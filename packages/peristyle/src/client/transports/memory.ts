@@ -1,8 +1,8 @@
 /** Two ends in one process. */
 import { Listeners, type Unsubscribe, type WorkerTransport } from "./transport.js";
 
-/** The two ends of a way within a process. */
-export interface MemoryWorkerTransportPair {
+/** The two ends of a way within a process: by name, or as a list of two, host first. */
+export interface MemoryWorkerTransportPair extends Iterable<WorkerTransport> {
   readonly client: WorkerTransport;
   readonly host: WorkerTransport;
 }
@@ -22,5 +22,7 @@ export function createMemoryWorkerTransportPair(): MemoryWorkerTransportPair {
     },
     subscribe: (listener): Unsubscribe => incoming.add((message) => listener(structuredClone(message))),
   });
-  return { client: end(toClient, toHost), host: end(toHost, toClient) };
+  const client = end(toClient, toHost);
+  const host = end(toHost, toClient);
+  return { client, host, [Symbol.iterator]: () => [host, client].values() };
 }

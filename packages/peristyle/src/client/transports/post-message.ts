@@ -1,6 +1,7 @@
 /** Messages by `postMessage`: to a worker, a port, an iframe. */
+import { PeristyleError } from "../../errors.js";
 import { isMessage } from "../mirror/message.js";
-import { safely, type TransportObservers, type WorkerTransport } from "./transport.js";
+import { reportInvalid, safely, type TransportObservers, type WorkerTransport } from "./transport.js";
 
 /** What a message event says, as far as it matters here. */
 export interface MessageEventLike {
@@ -19,7 +20,8 @@ export interface MessageSource {
 
 /** Where messages go to. */
 export interface MessageTarget {
-  postMessage(message: unknown, targetOrigin?: string): void;
+  // Of windows it is an origin, of workers and ports something else, which is not used: any, so that all of them fit.
+  postMessage(message: unknown, targetOrigin?: any): void;
 }
 
 /** How an end of a `postMessage` way behaves. */
@@ -35,6 +37,10 @@ export interface PostMessageWorkerTransportOptions extends TransportObservers {
   /** Events of other sources are dropped. */
   readonly expectedSource?: unknown;
 }
+
+/** Whether events come from a worker, whose errors are told where it was made. */
+const isWorker = (source: unknown): source is EventTarget =>
+  typeof Worker === "function" && source instanceof Worker;
 
 /**
  * Messages by `postMessage`. Events of a foreign source or origin are dropped without a word; what passes and is no
@@ -60,15 +66,24 @@ export function createPostMessageWorkerTransport(
         safely(onError, error, message);
       }
     },
-    subscribe(listener) {
+    subscribe(listener, invalid) {
       const hear = (event: MessageEventLike): void => {
         if (isForeign(event)) return;
         if (isMessage(event.data)) listener(event.data);
-        else safely(onInvalidMessage, event.data);
+        else reportInvalid(event.data, onInvalidMessage, invalid);
       };
       source.addEventListener("message", hear);
       source.start?.();
       return () => source.removeEventListener("message", hear);
+    },
+    onFailure(listener) {
+      if (!isWorker(source)) return () => {};
+      const fail = (event: Event): void => {
+        const why = (event as ErrorEvent).message ?? "its script did not load";
+        listener(new PeristyleError("worker-failed", `the worker broke off: ${why}`));
+      };
+      source.addEventListener("error", fail);
+      return () => source.removeEventListener("error", fail);
     },
   };
 }

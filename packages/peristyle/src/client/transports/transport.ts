@@ -5,6 +5,8 @@
  * what it hands over: whoever subscribes judges whether a message is valid.
  */
 
+import { InvalidMessageError, type InvalidMessageObserver } from "../mirror/message.js";
+
 /** Undoes a subscription. */
 export type Unsubscribe = () => void;
 
@@ -12,13 +14,18 @@ export type Unsubscribe = () => void;
 export interface WorkerTransport {
   /** Sends a message. May throw if it cannot be sent. */
   post(message: unknown): void;
-  /** Hands every arriving message to a listener, until told to stop. */
-  subscribe(listener: (message: unknown) => void): Unsubscribe;
+  /**
+   * Hands every arriving message to a listener, until told to stop. A transport that sorts out what is no message tells
+   * `invalid` of it.
+   */
+  subscribe(listener: (message: unknown) => void, invalid?: (error: InvalidMessageError) => void): Unsubscribe;
   /**
    * Tells a listener when the way breaks and when there is a new one. Only transports that reconnect have this:
    * messages of before the break will not be answered.
    */
   onConnection?(listener: (connected: boolean) => void): Unsubscribe;
+  /** Tells a listener that the far end broke down, for transports that can know: a worker whose script does not load. */
+  onFailure?(listener: (error: Error) => void): Unsubscribe;
 }
 
 /** What several transports are told. */
@@ -26,7 +33,18 @@ export interface TransportObservers {
   /** Is told of messages that could not be sent. */
   readonly onError?: (error: unknown, message: unknown) => void;
   /** Is told of what arrived and is no message. */
-  readonly onInvalidMessage?: (message: unknown) => void;
+  readonly onInvalidMessage?: InvalidMessageObserver;
+}
+
+/** Tells of what arrived and is no message: the transport's observer, and who is subscribed. */
+export function reportInvalid(
+  message: unknown,
+  observer: InvalidMessageObserver | undefined,
+  subscriber: ((error: InvalidMessageError) => void) | undefined,
+): void {
+  const error = new InvalidMessageError(message);
+  safely(observer, message, error);
+  safely(subscriber, error);
 }
 
 /** Listeners of one kind; one that throws harms nobody. */

@@ -1,0 +1,273 @@
+/**
+ * One frame under way: waves of leases, and what is merged between them.
+ *
+ * # Rules
+ * - Rows are lent from dispatch until their results are there; the world refuses to move rows meanwhile.
+ * - A wave is settled as a whole, in the order in which it was handed out.
+ */
+import { HEADER, NEXT } from "../core/abi.js";
+import { CoreError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
+import type { JobId, Lanes, LeaseResult, LeaseTask } from "../workers/lanes.js";
+import type { CommandBuffer } from "../world/commands.js";
+import type { World } from "../world/world.js";
+import { hooks } from "./hooks.js";
+import { mergePatches } from "./merge.js";
+import type { Placement } from "./placement.js";
+import type { Staging } from "./staging.js";
+import type { System, SystemContext } from "./system.js";
+import { valuesOf } from "./values.js";
+
+/** What happened in a frame. */
+export interface FrameReport {
+  /** The number of its tick. */
+  readonly tick: number;
+  /** How often work was given to workers. */
+  readonly dispatches: number;
+  /** How many changes were merged. */
+  readonly applied: number;
+  /** Changes that were not made, as what they name was gone. */
+  readonly skipped: readonly WorldPatchError[];
+  /** Systems that failed, in the plan's order. */
+  readonly failures: readonly SystemError[];
+}
+
+/** A system as the plan knows it. */
+export interface Planned {
+  readonly system: System;
+  /** Its number in the core. */
+  readonly number: number;
+  /** Its place in the plan. */
+  position: number;
+  job: JobId | undefined;
+  /** Why its job could not be loaded. */
+  broken: JobError | undefined;
+  /** Columns that are made of objects for it, if it is staged. */
+  staging?: Staging;
+}
+
+/** What a frame is run with. */
+export interface FrameSetup {
+  readonly world: World;
+  readonly tick: number;
+  readonly dt: number;
+  readonly time: number;
+  readonly lanes: Lanes | undefined;
+  readonly placement: Placement;
+  /** By number. */
+  readonly systems: readonly Planned[];
+}
+
+/** A system that is to run now. */
+interface Lease {
+  readonly planned: Planned;
+  /** Whether its ranges must run one after the other. */
+  readonly oneLane: boolean;
+  /** Offset of its range list; 0 if it has none. */
+  list: number;
+  rows: number;
+  readonly cmd: CommandBuffer;
+  result?: LeaseResult;
+  failure?: unknown;
+}
+
+/** One frame. */
+export class Frame {
+  readonly #setup: FrameSetup;
+  readonly #world: World;
+  #dispatches = 0;
+  #applied = 0;
+  /** What ran since the last merge. */
+  #recorded: Lease[] = [];
+  readonly #skipped: WorldPatchError[] = [];
+  readonly #failures: { readonly position: number; readonly error: SystemError }[] = [];
+
+  constructor(setup: FrameSetup) {
+    this.#setup = setup;
+    this.#world = setup.world;
+  }
+
+  /** What happened. */
+  report(): FrameReport {
+    const failures = this.#failures.sort((a, b) => a.position - b.position).map(({ error }) => error);
+    const { tick } = this.#setup;
+    return { tick, dispatches: this.#dispatches, applied: this.#applied, skipped: this.#skipped, failures };
+  }
+
+  /** Runs it to its end. */
+  async run(): Promise<void> {
+    const { core } = this.#world;
+    let wave: Lease[] = [];
+    for (;;) {
+      const code = core.check(core.abi.next());
+      if (code === NEXT.run) {
+        wave.push({
+          planned: this.#setup.systems[core.header(HEADER.system)],
+          oneLane: core.header(HEADER.oneLane) === 1,
+          list: core.header(HEADER.list),
+          rows: core.header(HEADER.rows),
+          cmd: this.#world.commands(),
+        });
+        continue;
+      }
+      if (wave.length > 0) {
+        const ready = wave;
+        wave = [];
+        await this.#wave(ready);
+      } else if (code === NEXT.wait) {
+        throw new CoreError("core-refused", "the plan waits for a system, but none is running");
+      }
+      if (code === NEXT.merge) this.#merge();
+      if (code === NEXT.done) return;
+    }
+  }
+
+  /** Runs systems that do not conflict, and settles them. */
+  async #wave(leases: readonly Lease[]): Promise<void> {
+    const offloaded: Lease[] = [];
+    const inline: Lease[] = [];
+    const tasks: LeaseTask[] = [];
+    for (const lease of leases) {
+      const { system, job, broken } = lease.planned;
+      if (broken) {
+        lease.failure = broken;
+      } else if (job === undefined) {
+        // Whatever has no job has `run`; see `Scheduler`.
+        inline.push(lease);
+      } else {
+        this.#stage(lease);
+        if (lease.list === 0) continue;
+        try {
+          tasks.push(this.#task(lease, system, job));
+          offloaded.push(lease);
+        } catch (error) {
+          lease.failure = error;
+        }
+      }
+    }
+    const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
+    const running = inline.map((lease) => this.#inPlace(lease));
+    for (const promise of running) if (promise) await promise;
+    if (results) await results;
+    for (const lease of leases) this.#settle(lease);
+  }
+
+  #context(cmd: CommandBuffer, { stage }: System): SystemContext {
+    const { world, dt, time } = this.#setup;
+    return { world, dt, time, resources: world.resources, cmd, stage };
+  }
+
+  #task(lease: Lease, system: System, job: JobId): LeaseTask {
+    const { dt, time } = this.#setup;
+    const offload = system.offload!;
+    const extra = offload.extra?.(this.#context(lease.cmd, system));
+    const { objects } = system;
+    if (offload.kernel !== undefined) {
+      const { core } = this.#world;
+      core.check(core.abi.extra(lease.planned.number, extra === undefined ? 0 : core.writeText(JSON.stringify(extra))));
+    }
+    return {
+      job,
+      list: lease.list,
+      dt,
+      time,
+      ...(extra === undefined ? {} : { extra }),
+      ...(objects.length === 0 ? {} : { values: valuesOf(this.#world, lease.list, objects) }),
+      ...(offload.deadline === undefined ? {} : { deadline: offload.deadline }),
+    };
+  }
+
+  /** Gives leases to the lanes. */
+  async #offload(leases: readonly Lease[], tasks: readonly LeaseTask[], besides: boolean): Promise<void> {
+    const { lanes, placement } = this.#setup;
+    let key = 0;
+    let rows = 0;
+    for (const lease of leases) {
+      key = (Math.imul(key, 31) + lease.planned.number + 1) | 0;
+      rows += lease.rows;
+    }
+    const chosen = !lanes!.hasWorkers ? "caller" : placement.choose(key, rows);
+    // While systems run in place beside it, the caller's thread is theirs.
+    const place = chosen === "any" && besides ? "workers" : chosen;
+    if (place !== "caller") this.#dispatches++;
+    this.#world.lend();
+    try {
+      const start = performance.now();
+      const placed = tasks.map((task, i): LeaseTask => ({ ...task, place: leases[i].oneLane ? "caller" : place }));
+      const results = await lanes!.run(placed);
+      if (!besides) placement.measured(key, chosen, rows, performance.now() - start);
+      results.forEach((result, i) => {
+        leases[i].result = result;
+        leases[i].failure = result.failure;
+        if (result.spans.length > 0) hooks.spans?.(this.#world, leases[i].planned.number, result.spans);
+      });
+    } catch (error) {
+      for (const lease of leases) lease.failure = error;
+    } finally {
+      this.#world.giveBack();
+    }
+  }
+
+  /** Runs a system here. Gives a promise if it is not done yet. */
+  #inPlace(lease: Lease): Promise<void> | undefined {
+    const { system, number } = lease.planned;
+    const start = hooks.spans && performance.now();
+    const over = (): void => {
+      if (start !== undefined) hooks.spans?.(this.#world, number, [{ lane: 0, range: 0, start, end: performance.now() }]);
+    };
+    try {
+      const context = this.#context(lease.cmd, system);
+      const done = this.#world.within(`system ${system.name}`, () => system.run!(context));
+      if (typeof (done as PromiseLike<unknown> | undefined)?.then !== "function") {
+        over();
+        return undefined;
+      }
+      const failed = (error: unknown): void => void (lease.failure = error ?? new Error("rejected without a reason"));
+      return Promise.resolve(done).then(() => undefined, failed).then(over);
+    } catch (error) {
+      lease.failure = error ?? new Error("thrown without a reason");
+      return undefined;
+    }
+  }
+
+  /** Makes columns of objects, for jobs that work in place on them. */
+  #stage(lease: Lease): void {
+    const { staging } = lease.planned;
+    if (!staging) return;
+    const staged = staging.gather();
+    lease.list = staged.list;
+    lease.rows = staged.rows;
+  }
+
+  #settle(lease: Lease): void {
+    const { core } = this.#world;
+    const { planned, result, failure } = lease;
+    if (failure !== undefined) {
+      this.#failures.push({ position: planned.position, error: new SystemError(planned.system.name, failure) });
+    }
+    const { staging } = planned;
+    if (staging && lease.list !== 0) staging.scatter();
+    // The core knows nothing of staged ranges; of what never ran it is told that all of it failed.
+    const count = staging || lease.list === 0 ? 0 : core.u32()[lease.list / 4 + 1];
+    const failed = result ? (staging ? [] : result.failed) : failure === undefined ? [] : [...Array(count).keys()];
+    core.check(core.abi.settle(planned.number, failed.length > 0 ? core.writeWords(failed) : 0));
+    this.#recorded.push(lease);
+  }
+
+  /** Makes the changes that systems recorded since the last merge, in the plan's order. */
+  #merge(): void {
+    const { core } = this.#world;
+    const gone = core.check(core.abi.merge());
+    if (gone > 0) this.#applied += this.#world.destroyEntities(core.readNumbers(gone));
+    const recorded = this.#recorded.sort((a, b) => a.planned.position - b.planned.position);
+    this.#recorded = [];
+    for (const { result, cmd, planned } of recorded) {
+      if (result && result.patches.length > 0) this.#take(mergePatches(this.#world, planned.system.name, result.patches));
+      if (cmd.length > 0) this.#take(cmd.flush());
+    }
+  }
+
+  #take({ applied, skipped }: { readonly applied: number; readonly skipped: readonly WorldPatchError[] }): void {
+    this.#applied += applied;
+    this.#skipped.push(...skipped);
+  }
+}

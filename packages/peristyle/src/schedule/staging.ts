@@ -1,0 +1,178 @@
+/**
+ * Columns that are made of objects for a job that works in place, and are made objects again.
+ *
+ * A range list, its descriptors and the columns lie in one block of the world's memory, so lanes see no difference. The
+ * block is kept from frame to frame and grows by half.
+ *
+ * # Rules
+ * - Each chunk of the query is one range.
+ * - Components that lie in columns are lent as they lie, beside those that are staged.
+ * - Only rows that the job marked become objects again: new ones, with all other properties of the old.
+ */
+import type { Core } from "../core/core.js";
+import type { Component } from "../world/component.js";
+import { COLUMN_ARRAYS, type Column, type Scalar } from "../world/fields.js";
+import type { Query } from "../world/query.js";
+import { View } from "../world/view.js";
+import type { World } from "../world/world.js";
+import type { System } from "./system.js";
+
+/** Scalars as numbers in descriptors (see `crates/layout`). */
+const SCALARS: readonly Scalar[] = ["f32", "f64", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "bool"];
+
+/** Bytes of the records (see `crates/layout/src/descriptor.rs`). */
+const LIST_HEAD = 16;
+const DESCRIPTOR = 56;
+const GROUP = 24;
+const COLUMN = 16;
+
+const aligned = (bytes: number) => Math.ceil(bytes / 64) * 64;
+const bitsBytes = (rows: number) => Math.ceil(rows / 64) * 8;
+
+/** One component in one range. */
+interface Staged {
+  readonly component: Component;
+  readonly names: readonly string[];
+  readonly columns: readonly Column[];
+  readonly changed: Uint8Array;
+}
+
+/** One range. */
+interface Range {
+  readonly view: View;
+  readonly staged: readonly Staged[];
+}
+
+/** The staging columns of one system. */
+export class Staging {
+  readonly #world: World;
+  readonly #system: System;
+  readonly #query: Query;
+  #offset = 0;
+  #bytes = 0;
+  #ranges: Range[] = [];
+
+  constructor(world: World, system: System, query: Query) {
+    this.#world = world;
+    this.#system = system;
+    this.#query = query;
+  }
+
+  /** Makes columns of the objects of all rows. Gives the offset of the range list, 0 if there are no rows. */
+  gather(): { readonly list: number; readonly rows: number } {
+    const { core } = this.#world;
+    const listed = core.readWords(core.check(core.abi.chunks(this.#query.id)) * 2);
+    const count = listed.length / 2;
+    if (count === 0) return { list: 0, rows: 0 };
+    const { components, layouts } = this.#system;
+    const columnCount = (component: Component) =>
+      component.codec ? component.codec.columns.length : Object.keys(layouts.get(component.id) ?? {}).length;
+    const records = DESCRIPTOR + components.reduce((bytes, component) => bytes + GROUP + columnCount(component) * COLUMN, 0);
+    const head = aligned(LIST_HEAD + count * 4);
+    let bytes = head + count * aligned(records);
+    let rows = 0;
+    for (let i = 1; i < listed.length; i += 2) {
+      rows += listed[i];
+      for (const fields of layouts.values()) {
+        bytes += aligned(bitsBytes(listed[i]));
+        for (const scalar of Object.values(fields)) bytes += aligned(listed[i] * COLUMN_ARRAYS[scalar].BYTES_PER_ELEMENT);
+      }
+    }
+    this.#reserve(core, bytes);
+    let data = this.#offset + head + count * aligned(records);
+    const words = core.u32();
+    words.set([0, count, 0, 0], this.#offset / 4);
+    this.#ranges = [];
+    for (let i = 0; i < count; i++) {
+      const descriptor = this.#offset + head + i * aligned(records);
+      words[(this.#offset + LIST_HEAD) / 4 + i] = descriptor;
+      data = this.#range(listed[i * 2], listed[i * 2 + 1], descriptor, data);
+    }
+    return { list: this.#offset, rows };
+  }
+
+  #reserve(core: Core, bytes: number): void {
+    if (bytes <= this.#bytes) return;
+    if (this.#bytes > 0) core.release(this.#offset, this.#bytes);
+    this.#bytes = 0;
+    const wanted = aligned(bytes * 1.5);
+    this.#offset = core.allocate(wanted);
+    this.#bytes = wanted;
+  }
+
+  /** Writes one descriptor, and the columns that it names from `data` on. Gives where these end. */
+  #range(chunkId: number, rows: number, descriptor: number, data: number): number {
+    const { core, storage } = this.#world;
+    const { components, layouts, writes } = this.#system;
+    const words = core.u32();
+    const chunk = storage.chunk(chunkId);
+    const { buffer } = core;
+    const groups = descriptor + DESCRIPTOR;
+    let columns = groups + components.length * GROUP;
+    const staged: Staged[] = [];
+    words.fill(0, descriptor / 4, columns / 4);
+    words[descriptor / 4] = 1;
+    words[descriptor / 4 + 1] = rows;
+    words[descriptor / 4 + 6] = chunk.eids.byteOffset;
+    words[descriptor / 4 + 8] = groups;
+    words[descriptor / 4 + 9] = components.length;
+    components.forEach((component, i) => {
+      const access = writes.has(component) ? 1 : 0;
+      const at = (groups + i * GROUP) / 4;
+      const layout = layouts.get(component.id);
+      const group = chunk.groups[component.id];
+      const known = layout ? Object.entries(layout) : [];
+      let changed = access && group ? group.changed.byteOffset : 0;
+      let lie: readonly Column[] = group?.columns ?? [];
+      if (layout) {
+        const bits = new Uint8Array(buffer, data, bitsBytes(rows)).fill(0);
+        changed = data;
+        data += aligned(bits.length);
+        lie = known.map(([, scalar]) => {
+          const column = new COLUMN_ARRAYS[scalar](buffer, data, rows);
+          data += aligned(column.byteLength);
+          return column;
+        });
+        const names = known.map(([name]) => name);
+        fill(component, names, lie, chunk.eids, rows);
+        staged.push({ component, names, columns: lie, changed: bits });
+      }
+      words.set([component.id, access, changed, columns, lie.length, 0], at);
+      lie.forEach((column, field) => {
+        const scalar = layout ? known[field][1] : component.codec!.columns[field].scalar;
+        words.set([column.byteOffset, rows, SCALARS.indexOf(scalar) + 1, 0], columns / 4);
+        columns += COLUMN;
+      });
+    });
+    this.#ranges.push({ view: new View(core, chunk, rows), staged });
+    return data;
+  }
+
+  /** Makes objects of the rows that the job marked. */
+  scatter(): void {
+    const { core } = this.#world;
+    for (const { view, staged } of this.#ranges) {
+      for (const { component, names, columns, changed } of staged) {
+        if (!this.#system.writes.has(component)) continue;
+        for (let row = 0; row < view.rows; row++) {
+          if (!(changed[row >> 3] & (1 << (row & 7)))) continue;
+          const index = view.eids[row];
+          const old = component.values[index];
+          const value: Record<string, unknown> = typeof old === "object" && old !== null ? { ...old } : {};
+          for (let i = 0; i < names.length; i++) value[names[i]] = columns[i][row];
+          component.values[index] = value;
+          core.check(core.abi.mark(view.chunk.id, component.id, row, 1));
+        }
+      }
+      for (const component of this.#system.writes) if (component.codec) view.publish(component.id);
+    }
+    this.#ranges = [];
+  }
+}
+
+function fill(component: Component, names: readonly string[], columns: readonly Column[], eids: Int32Array, rows: number): void {
+  for (let row = 0; row < rows; row++) {
+    const value = component.values[eids[row]] as Record<string, number> | undefined;
+    for (let i = 0; i < names.length; i++) columns[i][row] = value?.[names[i]] ?? 0;
+  }
+}

@@ -1,0 +1,76 @@
+/** Applies patches to any world. */
+import { WorldPatchError, type WorldPatchErrorCode } from "../errors.js";
+import type { Patch } from "./patch.js";
+import type { SnapshotWorld } from "./world.js";
+
+/** A world that patches may also add to and take from. */
+export interface PatchedWorld extends SnapshotWorld {
+  addComponent?(entity: number, type: never, value: never): unknown;
+  removeComponent?(entity: number, type: never): unknown;
+  destroyEntity?(entity: number): unknown;
+  /** Component types by id; where a world has none, it is given `{ id, name }`. */
+  readonly components?: ArrayLike<unknown>;
+  /** The entity of an index, if the world has handles. */
+  byIndex?(index: number): number;
+}
+
+/** What became of patches. */
+export interface PatchesApplied {
+  readonly applied: number;
+  /** What was skipped, with why; its position is in the message. */
+  readonly skipped: readonly WorldPatchError[];
+}
+
+const KINDS = ["set", "add", "remove", "destroy"];
+
+/** Applies patches in their order. What names an entity or a component that is not there is skipped and told. */
+export function applyPatches(
+  world: PatchedWorld,
+  patches: readonly Patch[],
+  types?: Readonly<Record<number, unknown>>,
+): PatchesApplied {
+  const skipped: WorldPatchError[] = [];
+  for (let i = 0; i < patches.length; i++) {
+    let wrong: Wrong | undefined;
+    try {
+      wrong = apply(world, patches[i], types);
+    } catch (cause) {
+      wrong = ["patch-value", cause instanceof Error ? cause.message : String(cause), cause];
+    }
+    if (wrong) skipped.push(new WorldPatchError(wrong[0], `patch ${i}: ${wrong[1]}`, { cause: wrong[2] }));
+  }
+  return { applied: patches.length - skipped.length, skipped };
+}
+
+type Wrong = readonly [code: WorldPatchErrorCode, why: string, cause?: unknown];
+
+function apply(
+  world: PatchedWorld,
+  patch: Patch,
+  types: Readonly<Record<number, unknown>> | undefined,
+): Wrong | undefined {
+  // A job may return anything.
+  const { kind, eid, cid, value } = (patch ?? {}) as Readonly<Record<string, unknown>>;
+  if (!KINDS.includes(kind as string))
+    return ["patch-kind", `\`kind\` must be ${KINDS.join(", ")}, not ${String(kind)}`];
+  if (typeof eid !== "number") return ["patch-entity", `\`eid\` must be a number, not ${String(eid)}`];
+  let entity = eid;
+  try {
+    if (world.byIndex) entity = world.byIndex(eid);
+  } catch (cause) {
+    return ["patch-entity", `entity ${eid} does not live`, cause];
+  }
+  if (!world.isAlive(entity)) return ["patch-entity", `entity ${eid} does not live`];
+  const lacks = (): Wrong => ["patch-kind", `this world cannot do \`${String(kind)}\``];
+  if (kind === "destroy") return world.destroyEntity ? void world.destroyEntity(entity) : lacks();
+  const known = types?.[cid as number] ?? world.components?.[cid as number];
+  if (known === undefined && (types || world.components)) {
+    return ["patch-component", `there is no component with the id ${String(cid)}`];
+  }
+  const type = (known ?? { id: cid, name: String(cid) }) as never;
+  if (kind === "set") world.set(entity, type, value as never);
+  else if (kind === "remove") return world.removeComponent ? void world.removeComponent(entity, type) : lacks();
+  else if (world.addComponent) world.addComponent(entity, type, value as never);
+  else return lacks();
+  return undefined;
+}

@@ -1,0 +1,286 @@
+/**
+ * Workers that a page makes itself, by name: they take an input from `event.data` and post their answer.
+ *
+ * A worker gets one call at a time, and its next message is the answer. Columns in shared memory are seen by it as they
+ * are; others are moved to it in one buffer, and come back with the answer if it imported `markChanged`, or if it posts
+ * its `snap`.
+ *
+ * # Rules
+ * - A worker that keeps columns that were moved to it fails its call, unless it answered by patches: nothing is lost
+ *   without a word.
+ * - A worker that fell silent or ran too long is ended, and its range is over when it has really stopped.
+ */
+import { JobError } from "../errors.js";
+import { CALL, type AnswerTag, type CallTag } from "../snapshot/hand-back.js";
+import { LIST } from "./board.js";
+import { now } from "./board-lane.js";
+import { describeThrown, toError, type Failure } from "./failure.js";
+import { gather, scatter, type Gathered } from "./gather.js";
+import { JobCall, type Bytes } from "./input.js";
+import { outcomeOf, type Outcome } from "./jobs.js";
+import type { LaneMemory, LeaseResult, LeaseTask } from "./lanes.js";
+import { Collected, unclonable, type Known } from "./roster.js";
+
+type Factory = () => Worker;
+
+/** What a worker said: its answer, or that it failed. */
+type Reply = { readonly data: unknown } | { readonly failure: Failure };
+
+/** A worker of a name. */
+interface Own {
+  readonly worker: Worker;
+  readonly lock: string | undefined;
+  /** Whether it has answered before. */
+  hasAnswered: boolean;
+  reply: ((reply: Reply) => void) | undefined;
+}
+
+export class PageWorkers {
+  readonly #memory: LaneMemory | undefined;
+  readonly #factories: Readonly<Record<string, Factory>>;
+  readonly #size: number;
+  readonly #idle = new Map<string, Own[]>();
+  readonly #count = new Map<string, number>();
+  /** Who waits for a worker of a name. */
+  readonly #queues = new Map<string, (() => void)[]>();
+  #ids = 0;
+  #isClosed = false;
+
+  constructor(factories: Readonly<Record<string, Factory>>, size: number, memory?: LaneMemory) {
+    this.#factories = factories;
+    this.#size = Math.max(1, size);
+    this.#memory = memory;
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#factories, name) && typeof this.#factories[name] === "function";
+  }
+
+  /** Throws a {@link JobError} if there is no such worker. */
+  check(name: string): void {
+    if (this.has(name)) return;
+    const known = Object.keys(this.#factories).join(", ") || "none";
+    const how = `pass \`browserWorkers: { ${name}: () => new Worker(…) }\`; known: ${known}`;
+    throw new JobError("job-load", `there is no browser worker \`${name}\`: ${how}`);
+  }
+
+  /** Calls a worker with any input. */
+  async ask(name: string, input: unknown, deadline?: number): Promise<unknown> {
+    this.check(name);
+    const reply = await this.#ask(name, () => ({ input, transfer: [] }), deadline);
+    if ("failure" in reply) throw toError(reply.failure);
+    return reply.data;
+  }
+
+  /** Runs a lease: one call for each range. */
+  async run(task: LeaseTask, known: Known, spans: boolean): Promise<LeaseResult> {
+    const memory = this.#memory!;
+    const list = new Uint32Array(memory.buffer, task.list, LIST.descriptors);
+    const count = list[LIST.count];
+    const collected = new Collected(count);
+    const places = new Uint32Array(memory.buffer, task.list + LIST.descriptors * 4, count).slice();
+    await Promise.all(
+      Array.from(places, async (at, range) => {
+        const start = now();
+        const outcome = await this.#range(task, known, range, at, collected);
+        if (spans) collected.span(1, range, start, now());
+        if (outcome !== undefined) collected.put(range, outcome);
+      }),
+    );
+    return collected.result();
+  }
+
+  async #range(task: LeaseTask, known: Known, range: number, at: number, collected: Collected): Promise<Outcome> {
+    const memory = this.#memory!;
+    const { name, shape } = known;
+    let gathered: Gathered | undefined;
+    // Made when a worker is free: until then the columns stay where they are.
+    const make = (lock: string | undefined): { input: unknown; transfer: Transferable[] } => {
+      const call = new JobCall(shape, memory.isShared);
+      let bytes: Bytes;
+      let place = at;
+      if (memory.isShared) {
+        const { buffer } = memory;
+        bytes = { buffer, words: new Uint32Array(buffer), isShared: true, entities: memory.entities(), areRows: false };
+      } else {
+        gathered = gather(memory.buffer, at, memory.entities(), (size) => new ArrayBuffer(size));
+        const { buffer, generations } = gathered;
+        bytes = { buffer, words: new Uint32Array(buffer), isShared: false, entities: generations, areRows: true };
+        place = gathered.at;
+        collected.copied += gathered.bytes;
+      }
+      const input = call.put(bytes, place, task.dt, task.time, task.extra, task.values?.(range));
+      const { snap } = input;
+      const generations = Uint32Array.from({ length: snap.rows }, (_, row) => Math.floor(snap.entity(row) / 2 ** 32));
+      const components = shape.components.filter(({ fields }) => fields).map(({ id, name }) => ({ id, name }));
+      const tag: CallTag = { id: ++this.#ids, moved: gathered !== undefined, lock, components, generations };
+      const { shared, rows, eids, comps, res, despawn } = snap;
+      const lists = shape.inPlace ? {} : { eids: input.eids, cols: copyOf(input.cols) };
+      const data = {
+        ...lists,
+        snap: { shared, rows, eids, comps: { ...comps }, res: { ...res }, despawn },
+        dt: task.dt,
+        time: task.time,
+        writes: shape.writes,
+        extra: task.extra,
+        [CALL]: tag,
+      };
+      return { input: data, transfer: gathered ? [gathered.buffer] : [] };
+    };
+    const reply = await this.#ask(name, make, task.deadline);
+    if ("failure" in reply) return reply.failure;
+    const { tag, answer } = untag(reply.data);
+    const back = gathered && (tag?.buffer ?? bufferOf(answer, gathered));
+    if (gathered && back) collected.copied += scatter(memory.buffer, at, back);
+    if (tag?.thrown) {
+      const { thrown } = tag;
+      return { code: "job-threw", message: `job \`${name}\` threw ${thrown.name}: ${thrown.message}`, thrown };
+    }
+    const isPatches = Array.isArray(answer) && !shape.inPlace;
+    if (gathered && !back && !isPatches) {
+      const how = 'import `markChanged` from "peristyle" in it, or post its `snap`';
+      const message = `browser worker \`${name}\` answered without its columns, which were moved to it: ${how}`;
+      return { code: "job-columns", message };
+    }
+    return outcomeOf(name, answer);
+  }
+
+  /** Sends an input to a worker of a name, once one is free, and waits for its answer. */
+  async #ask(
+    name: string,
+    make: (lock: string | undefined) => { input: unknown; transfer: Transferable[] },
+    deadline: number | undefined,
+  ): Promise<Reply> {
+    let own: Own;
+    try {
+      own = await this.#take(name);
+    } catch (error) {
+      return {
+        failure: { code: "worker-start", message: `browser worker \`${name}\`: ${describeThrown(error).message}` },
+      };
+    }
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isLost = false;
+    const reply = await new Promise<Reply>((resolve) => {
+      own.reply = resolve;
+      try {
+        const { input, transfer } = make(own.lock);
+        own.worker.postMessage(input, transfer);
+      } catch (error) {
+        return resolve({ failure: unclonable(name, error) });
+      }
+      if (deadline === undefined) return;
+      timer = setTimeout(() => {
+        isLost = true;
+        const message = `browser worker \`${name}\` did not answer within ${deadline} ms and was ended`;
+        const failure: Failure = { code: "job-timeout", message };
+        void this.#end(own).then(() => resolve({ failure }));
+      }, deadline);
+    });
+    clearTimeout(timer);
+    own.reply = undefined;
+    // A worker that never answered may not have loaded.
+    if ("failure" in reply && !own.hasAnswered && !isLost) {
+      isLost = true;
+      void this.#end(own);
+    }
+    this.#giveBack(name, isLost ? undefined : own);
+    return reply;
+  }
+
+  async #take(name: string): Promise<Own> {
+    for (;;) {
+      if (this.#isClosed) throw new JobError("pool-closed", "the pool is closed");
+      const idle = this.#idle.get(name)?.pop();
+      if (idle) return idle;
+      const count = this.#count.get(name) ?? 0;
+      if (count < this.#size) {
+        const own = this.#start(name);
+        this.#count.set(name, count + 1);
+        return own;
+      }
+      await new Promise<void>((resolve) => {
+        const queue = this.#queues.get(name);
+        if (queue) queue.push(resolve);
+        else this.#queues.set(name, [resolve]);
+      });
+    }
+  }
+
+  #giveBack(name: string, own: Own | undefined): void {
+    if (own && this.#isClosed) own.worker.terminate();
+    else if (own) this.#idle.set(name, [...(this.#idle.get(name) ?? []), own]);
+    else this.#count.set(name, this.#count.get(name)! - 1);
+    this.#queues.get(name)?.shift()?.();
+  }
+
+  #start(name: string): Own {
+    const worker = this.#factories[name]();
+    const lock = navigator.locks ? `peristyle:${crypto.randomUUID()}` : undefined;
+    const own: Own = { worker, lock, hasAnswered: false, reply: undefined };
+    worker.addEventListener("message", ({ data }) => {
+      own.hasAnswered = true;
+      own.reply?.({ data });
+    });
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      const { message } = event;
+      if (own.hasAnswered || message) {
+        const thrown = { name: "Error", message, stack: `${event.filename}:${event.lineno}:${event.colno}` };
+        own.reply?.({
+          failure: { code: "job-threw", message: `browser worker \`${name}\` threw: ${message}`, thrown },
+        });
+      } else {
+        own.reply?.({
+          failure: {
+            code: "worker-start",
+            message: `browser worker \`${name}\` does not start: its script does not load, or a policy forbids it`,
+          },
+        });
+      }
+    });
+    worker.addEventListener("messageerror", () =>
+      own.reply?.({
+        failure: { code: "job-unclonable", message: `what browser worker \`${name}\` posted cannot be read` },
+      }),
+    );
+    return own;
+  }
+
+  /** Ends a worker. Resolves when it has stopped, if it holds its lock; at once otherwise. */
+  async #end({ worker, lock }: Own): Promise<void> {
+    if (lock !== undefined) {
+      const { held = [] } = await navigator.locks.query();
+      worker.terminate();
+      if (held.some(({ name }) => name === lock)) await navigator.locks.request(lock, () => {});
+    } else worker.terminate();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const all = [...this.#idle.values()].flat();
+    this.#idle.clear();
+    for (const queue of this.#queues.values()) for (const resolve of queue) resolve();
+    await Promise.all(all.map((own) => this.#end(own)));
+  }
+}
+
+/** Lists as a message carries them: getters are read. */
+function copyOf(cols: Readonly<Record<string | number, readonly unknown[]>>): Record<string, readonly unknown[]> {
+  return { ...cols };
+}
+
+function untag(data: unknown): { tag?: AnswerTag; answer: unknown } {
+  if (typeof data !== "object" || data === null || !(CALL in data)) return { answer: data };
+  const { [CALL]: tag, answer } = data as { [CALL]: AnswerTag; answer?: unknown };
+  return { tag, answer };
+}
+
+/** The columns of an answer that has a snapshot in it, if they are those that were sent. */
+function bufferOf(answer: unknown, { bytes }: Gathered): ArrayBuffer | undefined {
+  if (typeof answer !== "object" || answer === null) return undefined;
+  const { snap = answer } = answer as { snap?: unknown };
+  const { eids } = (snap ?? {}) as { eids?: unknown };
+  const buffer = eids instanceof Int32Array ? eids.buffer : undefined;
+  return buffer instanceof ArrayBuffer && buffer.byteLength >= bytes ? buffer : undefined;
+}

@@ -1,0 +1,81 @@
+/**
+ * Packs the package (which builds it), installs it into an empty project, and runs the README's example there: as it is in
+ * Node, and bundled by esbuild. Types are checked as a user's compiler checks them.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const typescript = join(root, "node_modules/typescript/bin/tsc");
+const project = await mkdtemp(join(tmpdir(), "peristyle-pack-"));
+
+/** Runs a program; gives what it printed. */
+function run(command, args, cwd) {
+  try {
+    return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  } catch (error) {
+    throw new Error(`${command} ${args.join(" ")}:\n${error.stdout}`, { cause: error });
+  }
+}
+
+try {
+  const [{ filename, files }] = JSON.parse(run("npm", ["pack", "--json", "--silent", "--pack-destination", project], root));
+  const names = files.map(({ path }) => path);
+  assert.deepEqual(names.filter((name) => !name.startsWith("dist/")).sort(), ["README.md", "package.json"]);
+  await writeFile(join(project, "package.json"), `{ "name": "empty", "private": true, "type": "module" }\n`);
+  run("npm", ["install", "--no-audit", "--no-fund", "--silent", `./${filename}`], project);
+
+  // Every entry point is there, with its types.
+  const { exports } = JSON.parse(await readFile(join(project, "node_modules/peristyle/package.json"), "utf8"));
+  const targets = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+  for (const target of targets) {
+    assert.ok(names.includes(target.slice(2)), `${target} is packed`);
+  }
+
+  // The example: blocks of code that begin with the name of their file.
+  const readme = await readFile(join(project, "node_modules/peristyle/README.md"), "utf8");
+  const blocks = Array.from(readme.matchAll(/^```js\n\/\/ ([\w.]+)([^]*?)^```$/gm), ([, name, text]) => [name, `//${text}`]);
+  assert.deepEqual(blocks.map(([name]) => name), ["main.mjs", "physics.job.mjs"]);
+  for (const [name, text] of blocks) await writeFile(join(project, name), text);
+  const [, expected] = /console\.log\(.*\); \/\/ (.*)/.exec(readme);
+  assert.equal(run(process.execPath, ["main.mjs"], project).trim(), expected);
+  console.log(`the example prints ${expected}`);
+
+  // The same as one bundle, with the job and the core beside it.
+  const entryPoints = ["main.mjs", "physics.job.mjs"];
+  const options = { absWorkingDir: project, bundle: true, splitting: true, format: "esm", platform: "node", target: "node20" };
+  await build({ ...options, entryPoints, outdir: "bundled", outExtension: { ".js": ".mjs" } });
+  await rm(join(project, "node_modules"), { recursive: true });
+  assert.equal(run(process.execPath, ["bundled/main.mjs"], project).trim(), expected);
+  console.log("and so it does when esbuild has bundled it");
+
+  run("npm", ["install", "--no-audit", "--no-fund", "--silent", `./${filename}`], project);
+  const uses = Object.keys(exports)
+    .filter((name) => name !== "./worker" && name !== "./vite" && name !== "./server")
+    .map((name, at) => `import * as entry${at} from "peristyle${name.slice(1)}";\nexport const use${at} = entry${at};`);
+  const typed = `import { World, type ValueOf } from "peristyle";
+const P = new World().defineComponent({ name: "P", fields: { x: "f32" } });
+export const value: ValueOf<typeof P> = { x: 1 };
+// @ts-expect-error there is no such field.
+export const wrong: ValueOf<typeof P> = { y: 1 };\n`;
+  await writeFile(join(project, "types.ts"), `${uses.join("\n")}\n${typed}`);
+  const compilerOptions = {
+    noEmit: true,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    module: "nodenext",
+    target: "es2022",
+    lib: ["es2022", "dom"],
+    types: [],
+  };
+  await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
+  run(process.execPath, [typescript, "-p", project], project);
+  console.log(`types of ${uses.length} entry points are right`);
+} finally {
+  await rm(project, { recursive: true, force: true });
+}

@@ -1,0 +1,4 @@
+import { defineConfig } from "vite";
+import peristyle from "peristyle/vite";
+
+export default defineConfig({ plugins: [peristyle()] });

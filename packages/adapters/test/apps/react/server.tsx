@@ -1,0 +1,5 @@
+import { renderToString } from "react-dom/server";
+import { serve } from "../server.js";
+import { App } from "./app.js";
+
+export default serve(async (client, world) => renderToString(<App client={client} world={world} />));

@@ -154,8 +154,7 @@ fn the_golden_app_comes_to_the_same_as_elsewhere() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packages/peristyle/test/golden");
     let written = fs::read_to_string(golden.join("hash.ts")).expect("the hash is written down");
     let expected = written.split('"').nth(1).expect("the text of a constant");
-    let (code, stdout, stderr) =
-        run(&[golden.join("main.ts").to_str().expect("a path that is UTF-8"), "--ticks", "1000"]);
+    let (code, stdout, stderr) = run(&[golden.join("main.ts").to_str().expect("a path that is UTF-8")]);
     assert_eq!((code, &*stdout, &*stderr), (Some(0), &*format!("golden {}\n", expected), ""));
 }
 

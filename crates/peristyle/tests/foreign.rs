@@ -172,7 +172,7 @@ fn a_job_sees_what_is_no_column_as_copies_and_writes_it_by_patches() {
     for (way, workers) in [(Way::Copied, 0), (Way::Copied, 2), (Way::Transferred, 0)] {
         let mut world = World::new();
         let spawn = |i: usize| {
-            let first = if i % 2 == 0 { "even" } else { "odd" };
+            let first = if i.is_multiple_of(2) { "even" } else { "odd" };
             world.spawn((Position { x: i as f32, y: 0.0 }, Name { first: first.into(), serial: u64::MAX - i as u64 }))
         };
         let entities: Vec<_> = (0..2_000).map(spawn).collect();

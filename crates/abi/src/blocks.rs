@@ -165,7 +165,7 @@ impl Blocks {
     /// Makes room in the scratch. What was in it is lost if there was less.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<u64, OutOfMemory> {
         if bytes as u64 > self.scratch.bytes() {
-            self.scratch = self.memory.allocate(bytes.next_power_of_two())?;
+            self.scratch = self.memory.allocate(bytes.checked_next_power_of_two().unwrap_or(bytes))?;
             self.tell_scratch();
         }
         Ok(self.scratch.offset())
@@ -201,14 +201,14 @@ impl Blocks {
 
     /// Room for so many words, for the host to read.
     pub(crate) fn words_out(&mut self, count: usize) -> Result<&mut [u32], OutOfMemory> {
-        self.reserve(count * 4)?;
+        self.reserve(count.saturating_mul(4))?;
         // SAFETY: as above, exclusively by `&mut self`.
         Ok(unsafe { slice::from_raw_parts_mut(self.scratch.ptr().as_ptr().cast(), count) })
     }
 
     /// Room for so many numbers, for the host to read.
     pub(crate) fn numbers_out(&mut self, count: usize) -> Result<&mut [f64], OutOfMemory> {
-        self.reserve(count * 8)?;
+        self.reserve(count.saturating_mul(8))?;
         // SAFETY: as above, exclusively by `&mut self`.
         Ok(unsafe { slice::from_raw_parts_mut(self.scratch.ptr().as_ptr().cast(), count) })
     }

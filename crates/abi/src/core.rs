@@ -65,6 +65,8 @@ impl Core {
     #[cold]
     pub fn fail(&mut self, failure: &Failure) -> f64 {
         self.blocks.set_error(&failure.text);
+        // What failed half-way may have made room, and replaced a chunk for it.
+        self.tell_structure();
         // Who could answer for a memory that is used up did.
         self.blocks.set(Word::Broken, 0);
         failure.status.number()

@@ -12,9 +12,9 @@ use crate::{
 
 /// The text that the host wrote.
 pub(crate) fn text(blocks: &Blocks, bytes: u32) -> Result<String, Failure> {
-    let bytes = blocks.bytes(bytes as usize)?;
-    let text = std::str::from_utf8(bytes).map_err(|error| Failure::new(Status::BadText, error.to_string()))?;
-    Ok(text.to_owned())
+    // Copied first: natively another agent may write meanwhile.
+    let bytes = blocks.bytes(bytes as usize)?.to_vec();
+    String::from_utf8(bytes).map_err(|error| Failure::new(Status::BadText, error.to_string()))
 }
 
 /// A name and the fields below it.

@@ -16,9 +16,14 @@ impl Core {
     /// If rows are leased.
     pub fn with_world<R>(&mut self, act: impl FnOnce(&mut World) -> R) -> R {
         assert!(!self.pull.is_leased(), "rows are leased: the world is not to be touched");
-        let done = act(&mut self.world);
-        self.tell_structure();
-        done
+        // Also if it panics.
+        struct Told<'a>(&'a mut Core);
+        impl Drop for Told<'_> {
+            fn drop(&mut self) {
+                self.0.tell_structure();
+            }
+        }
+        act(&mut Told(self).0.world)
     }
 
     /// Adds a system, as the table's `system` does, and gives its number.

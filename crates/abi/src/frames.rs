@@ -110,12 +110,23 @@ impl Core {
         }
         if let (Some(query), true) = (&system.query, system.shape != PullShape::Once) {
             // An alternative of `any` may be missing from a table; everything else is there, or there is nothing to lease.
+            // Columns that hold all rows in one have no place for rows without them.
             let spec = query.spec();
             let named = || spec.all.iter().chain(&spec.changed).chain(&spec.added).chain(spec.any.iter().flatten());
             let lacks = system.components.iter().find(|(id, _)| !named().any(|known| known == id));
             if let Some((id, _)) = lacks {
                 let component = self.world.components().info(*id).name();
                 let text = format!("system `{}` uses `{component}`, which its query does not ask for", system.name);
+                return Err(Failure::new(Status::BadArgument, text));
+            }
+            let all = || spec.all.iter().chain(&spec.changed).chain(&spec.added);
+            let maybe = system.components.iter().find(|(id, _)| !all().any(|known| known == id));
+            if let (Some((id, _)), PullShape::Whole) = (maybe, system.shape) {
+                let (name, component) = (&system.name, self.world.components().info(*id).name());
+                let text = format!(
+                    "system `{name}` sees all rows in one call, so its query must ask for `{component}` by `all`, not `any` (or \
+                     let its job be split)"
+                );
                 return Err(Failure::new(Status::BadArgument, text));
             }
         }
@@ -179,7 +190,7 @@ impl Core {
 
     pub fn merge(&mut self) -> Result<usize, Failure> {
         self.entities.clear();
-        self.pull.merge(&mut self.world, &mut self.entities)?;
+        self.pull.merge(&mut self.entities)?;
         self.list_entities()
     }
 

@@ -432,3 +432,69 @@ fn a_system_names_only_what_its_query_asks_for() {
     let bytes = host.text("name b\nshape rows");
     assert!(host.fails("system", &[bytes]).1.contains("needs a query"));
 }
+
+#[test]
+fn who_is_despawned_is_settled_before_rows_move() {
+    let mut host = Host::new();
+    let pos = host.component("Pos\nx:f32");
+    let table = host.table(&[pos]);
+    let count = host.call("spawn_many", &[table, 10.0]);
+    let entities = host.listed::<f64>(count);
+    let query = host.query([&[pos], &[], &[], &[], &[]]);
+    host.system(&format!("name doom\nreads {pos}\nquery {query}\nshape rows\nflags despawns"));
+    host.call("frame_begin", &[0.0, 0.0, 0.0]);
+    assert_eq!(host.call("next", &[]), 2.0);
+    let (_, descriptor) = host.descriptors()[0];
+    // Rows 2 and 9.
+    host.write(u64::from(descriptor.despawn), 0b100_u8);
+    host.write(u64::from(descriptor.despawn) + 1, 0b10_u8);
+    host.call("settle", &[0.0, 0.0]);
+    // The last row moves to the first.
+    host.call("destroy", &[entities[0]]);
+    assert_eq!(host.call("next", &[]), 3.0);
+    let doomed = host.call("merge", &[]);
+    assert_eq!(host.listed::<f64>(doomed), [entities[2], entities[9]]);
+    host.call("frame_end", &[]);
+}
+
+#[test]
+fn a_job_that_sees_all_rows_in_one_call_has_a_place_for_each() {
+    let mut host = Host::new();
+    let (a, b) = (host.component("A\nx:f64"), host.component("B\nx:f32"));
+    host.table(&[b]);
+    let query = host.query([&[], &[a, b], &[], &[], &[]]);
+    let bytes = host.text(&format!("name all\nreads {a}\nwrites {b}\nquery {query}\nshape whole"));
+    let (status, text) = host.fails("system", &[bytes]);
+    assert_eq!(status, Status::BadArgument);
+    assert!(text.contains("`all`") && text.contains("`A`") && text.contains("split"), "{text}");
+}
+
+#[test]
+fn a_call_that_fails_for_a_table_without_the_component_fails_alone() {
+    let mut host = Host::new();
+    let (a, b) = (host.component("A\nx:f64"), host.component("B\nx:f32"));
+    let table = host.table(&[b]);
+    host.call("spawn_many", &[table, 3.0]);
+    let query = host.query([&[], &[a, b], &[], &[], &[]]);
+    let system = host.system(&format!("name some\nwrites {a}\nquery {query}\nshape rows"));
+    host.call("frame_begin", &[0.0, 0.0, 0.0]);
+    assert_eq!(host.call("next", &[]), 2.0);
+    let failed = host.words(&[0]);
+    host.call("settle", &[system, failed]);
+    host.call("frame_end", &[]);
+    assert_eq!(host.word(Word::Entities), 3);
+}
+
+#[test]
+fn what_was_refused_takes_no_room() {
+    let mut host = Host::new();
+    let (a, b) = (host.component("A\nx:f64"), host.component("B\nx:f64"));
+    let (many, few) = (host.table(&[a]), host.table(&[b]));
+    host.call("spawn", &[many]);
+    let (status, text) = host.fails("spawn_many", &[many, 60_000_000.0]);
+    assert_eq!(status, Status::OutOfMemory, "{text}");
+    // Views are to be made again, as the chunk may be another.
+    let count = host.call("spawn_many", &[few, 1_000_000.0]);
+    assert_eq!(count, 1_000_000.0);
+    assert_eq!(host.word(Word::Entities), 1_000_001);
+}

@@ -167,6 +167,8 @@ struct Slot {
     extra_version: u32,
     /// Whether it ran since the last merge.
     ran: bool,
+    /// Whom it despawns when stages merge: taken from the bits when it settled, as rows may move from then on.
+    doomed: Vec<Entity>,
 }
 
 /// A frame at work.
@@ -263,6 +265,7 @@ impl Pull {
             extra: None,
             extra_version: 0,
             ran: false,
+            doomed: Vec::new(),
         });
         self.plan = None;
         Ok(self.slots.len() as u32 - 1)
@@ -461,16 +464,15 @@ impl Pull {
     ///
     /// # Errors
     /// [`PullError::NoFrame`]; [`PullError::FrameRunning`] if something is still running.
-    pub fn merge(&mut self, world: &mut World, doomed: &mut Vec<Entity>) -> Result<(), PullError> {
+    pub fn merge(&mut self, doomed: &mut Vec<Entity>) -> Result<(), PullError> {
         let (Some(plan), Some(frame)) = (&self.plan, &mut self.frame) else { return Err(PullError::NoFrame) };
         if frame.running > 0 {
             return Err(PullError::FrameRunning);
         }
         for planned in plan.systems() {
             let slot = &mut self.slots[planned.node];
-            if std::mem::take(&mut slot.ran) && slot.system.despawns {
-                slot.list.items().iter().for_each(|item| take_marked(world, item, doomed));
-            }
+            slot.ran = false;
+            doomed.append(&mut slot.doomed);
         }
         if std::mem::take(&mut frame.merging) {
             frame.segment += 1;
@@ -496,11 +498,10 @@ impl Pull {
                 slot.settle(world, &all);
             }
         }
-        // Bits of a frame that broke off would despawn other rows in the next.
+        // Of a frame that broke off nobody is despawned.
         for slot in &mut self.slots {
-            if std::mem::take(&mut slot.ran) && slot.system.despawns {
-                slot.list.items().iter().for_each(|item| take_marked(world, item, &mut Vec::new()));
-            }
+            slot.ran = false;
+            slot.doomed.clear();
         }
         self.frames += 1;
         world.end_tick()?;
@@ -614,6 +615,9 @@ impl Slot {
                     shared.set_version(*chunk, *component, run);
                 }
             }
+        }
+        if self.system.despawns {
+            items.iter().for_each(|item| take_marked(world, item, &mut self.doomed));
         }
         self.list.settled();
     }

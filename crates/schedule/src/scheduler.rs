@@ -411,6 +411,7 @@ impl Scheduler {
     }
 
     /// Drops what lane 0 keeps for itself on this thread: frames will run on another, and this one ends.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn leave_thread(&mut self) {
         self.pool.drop_frame_values();
     }

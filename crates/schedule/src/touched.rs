@@ -45,7 +45,8 @@ impl Touched<'_> {
         for component in self.written() {
             if !is_ok {
                 // A job that failed may have written rows that it did not mark; one that is atomic wrote none.
-                let live = world.live_bits(chunk, component, first).expect("a matched table has its components");
+                // An alternative of `any` may be missing.
+                let Some(live) = world.live_bits(chunk, component, first) else { continue };
                 let marks = if self.is_atomic { 0 } else { u64::MAX };
                 // SAFETY: the lease is over; the words are those of these rows.
                 unsafe { std::slice::from_raw_parts_mut(live, rows.div_ceil(64)) }.fill(marks);

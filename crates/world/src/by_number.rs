@@ -63,8 +63,8 @@ impl World {
     /// # Errors
     /// [`WorldError::OutOfMemory`].
     pub fn reserve_rows(&mut self, table: TableId, rows: usize) -> Result<(), WorldError> {
-        self.tables.reserve(table, rows)?;
-        self.entities.reserve(rows)
+        self.entities.reserve(rows)?;
+        Ok(self.tables.reserve(table, rows)?)
     }
 
     /// Spawns an entity whose columns are zero.
@@ -112,8 +112,8 @@ impl World {
         if self.entities.room() < count {
             return Err(WorldError::EntitiesExhausted);
         }
-        self.tables.reserve(table, count)?;
         self.entities.reserve(count)?;
+        self.tables.reserve(table, count)?;
         let first_row = self.tables.table(table).rows();
         let mut done = 0;
         while done < count {

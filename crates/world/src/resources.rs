@@ -55,9 +55,12 @@ impl ColumnResource {
         rust_type: Option<TypeId>,
     ) -> Result<ColumnResource, OutOfMemory> {
         // Columns start on cache lines whatever the scalar, as in a chunk.
-        let capacity = rows.max(1).next_multiple_of(64);
+        let capacity = rows.clamp(1, usize::MAX - 64).next_multiple_of(64);
         let row_bytes: usize = fields.iter().map(|field| field.scalar.size()).sum();
-        let block = memory.allocate(column_offset(capacity, row_bytes, fields.len()))?;
+        // Where numbers of bytes have 32 bits, a product that has more is refused like any other that is too large.
+        let fits = capacity.checked_mul(row_bytes.max(1)).is_some_and(|bytes| bytes < usize::MAX / 2);
+        let bytes = if fits { column_offset(capacity, row_bytes, fields.len()) } else { usize::MAX };
+        let block = memory.allocate(bytes)?;
         // SAFETY: the block is fresh, as large as it says, and nobody else knows it.
         unsafe { block.ptr().write_bytes(0, block.bytes() as usize) };
         Ok(ColumnResource { fields, rows, capacity, block, rust_type })

@@ -663,10 +663,11 @@ impl Tables {
     /// Makes sure that a table has room for `rows` more rows.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; chunks that were made until then are kept as room.
+    /// [`OutOfMemory`]; chunks that were made until then are given back.
     pub(crate) fn reserve(&mut self, id: TableId, rows: usize) -> Result<(), OutOfMemory> {
         let table = &self.tables[id.0 as usize];
-        let needed = table.rows + rows;
+        let needed = table.rows.saturating_add(rows);
+        let before = table.chunks.len();
         let full_chunks = needed.div_ceil(CHUNK_ROWS);
         if let Some(&first) = table.chunks.first() {
             let capacity = self.chunk(first).capacity;
@@ -677,7 +678,10 @@ impl Tables {
             self.push_chunk(id, needed.next_power_of_two().clamp(FIRST_ROWS, CHUNK_ROWS))?;
         }
         while self.tables[id.0 as usize].chunks.len() < full_chunks {
-            self.push_chunk(id, CHUNK_ROWS)?;
+            if let Err(error) = self.push_chunk(id, CHUNK_ROWS) {
+                self.release_from(id, before.max(1));
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -840,9 +844,14 @@ impl Tables {
 
     #[cold]
     fn release_last(&mut self, id: TableId) {
+        let spare = self.tables[id.0 as usize].chunk_count() + 1;
+        self.release_from(id, spare);
+    }
+
+    /// Gives back the chunks of a table from this position on, which hold no rows.
+    fn release_from(&mut self, id: TableId, position: usize) {
         let table = &mut self.tables[id.0 as usize];
-        let spare = table.chunk_count() + 1;
-        for number in table.chunks.split_off(spare) {
+        for number in table.chunks.split_off(position.min(table.chunks.len())) {
             self.chunks[number as usize] = None;
             self.layout_version = self.layout_version.wrapping_add(1);
             self.free_chunks.push(number);

@@ -101,8 +101,10 @@ impl CoreObject {
         for system in &self.waiting {
             self.core.with_world(|world| system.adopt(world)).map_err(HostError)?;
         }
-        for system in std::mem::take(&mut self.waiting) {
-            let number = self.core.add_system(system.planned()).map_err(refused)?;
+        while let Some(next) = self.waiting.first() {
+            // Whoever is refused, and all after it, still wait: the next frame says so again.
+            let number = self.core.add_system(next.planned()).map_err(refused)?;
+            let system = self.waiting.remove(0);
             self.name_system(number);
             self.systems.push((number, system));
         }

@@ -150,14 +150,18 @@ class WorldServer implements Publication {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const refusal = checkUpgrade(request) ?? this.#refusal(request);
     if (refusal) return refuse(socket, refusal);
+    // Who left already would never be heard to leave.
+    if (!socket.readable || !socket.writable) return void socket.destroy();
     const resume = new URL(request.url ?? "/", "http://host").searchParams;
     const open = (client: Client) => {
       const { core } = this.#world;
       const epoch = integer(resume.get("epoch"));
       const tick = integer(resume.get("tick"));
       const came = epoch >= 0 && tick >= 0 ? ([epoch, tick] as const) : ([-1, -1] as const);
-      client.socket.send(JSON.stringify({ type: "ready", epoch: this.#epoch }));
-      client.connection = core.check(core.abi.mirror_open(this.#mirror, ...came));
+      this.#guard(client, () => {
+        client.connection = core.check(core.abi.mirror_open(this.#mirror, ...came));
+        client.socket.send(JSON.stringify({ type: "ready", epoch: this.#epoch }));
+      });
       this.#pump(client);
     };
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -173,7 +177,9 @@ class WorldServer implements Publication {
         clearTimeout(timer);
         this.#clients.delete(client);
         const { core } = this.#world;
-        if (client.connection !== undefined) core.abi.mirror_close(this.#mirror, client.connection);
+        const { connection } = client;
+        client.connection = undefined;
+        if (connection !== undefined) this.#guard(client, () => core.abi.mirror_close(this.#mirror, connection));
       },
     };
     const client: Client = { socket: new ServerSocket(request, socket, head, events, MESSAGE_MAX), connection: undefined };
@@ -228,12 +234,27 @@ class WorldServer implements Publication {
   /** Sends a client what it lacks, while there is room. */
   #pump(client: Client): void {
     const { core } = this.#world;
-    if (client.connection === undefined) return;
-    while (client.socket.isOpen && client.socket.bufferedAmount < BUFFERED_MAX) {
-      const bytes = core.check(core.abi.mirror_take(this.#mirror, client.connection));
-      if (bytes === 0) return;
-      const at = core.scratch();
-      client.socket.send(core.u8().slice(at, at + bytes));
+    const { connection } = client;
+    if (connection === undefined) return;
+    this.#guard(client, () => {
+      while (client.socket.isOpen && client.socket.bufferedAmount < BUFFERED_MAX) {
+        const bytes = core.check(core.abi.mirror_take(this.#mirror, connection));
+        if (bytes === 0) return;
+        const at = core.scratch();
+        client.socket.send(core.u8().slice(at, at + bytes));
+      }
+    });
+  }
+
+  /**
+   * Does something for one client. If it fails, that client's connection ends: sockets call this, and what they are
+   * thrown ends the process. A core that broke off tells it to who steps the world.
+   */
+  #guard(client: Client, act: () => void): void {
+    try {
+      act();
+    } catch {
+      client.socket.close(1011, "the world cannot be followed now");
     }
   }
 

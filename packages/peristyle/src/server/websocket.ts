@@ -94,7 +94,7 @@ export class ServerSocket {
 
   /**
    * Accepts an upgrade that was checked. `head` is what came behind the request; messages are at most `messageMax` bytes
-   * long.
+   * long. No event comes before this returns.
    */
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer, events: ServerSocketEvents, messageMax = 1 << 20) {
     this.#socket = socket;
@@ -107,13 +107,14 @@ export class ServerSocket {
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
         `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
+    // Read like what comes later, after whoever makes this has it in hand.
+    if (head.length > 0) socket.unshift(head);
     socket.on("data", (data: Buffer) => this.#receive(data));
     socket.on("drain", () => this.#state === "open" && events.drain());
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end());
     socket.on("close", () => this.#closed());
     (socket as Duplex & { setNoDelay?(on: boolean): void }).setNoDelay?.(true);
-    if (head.length > 0) this.#receive(head);
   }
 
   /** Whether messages can be sent. */

@@ -1,0 +1,99 @@
+/** What clients do to a served world that no client of ours would: it goes on, and so do the others. */
+import { once } from "node:events";
+import { connect as connectTcp, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import WebSocket from "ws";
+import { World } from "../src/index.js";
+import { publishWorld, type Publication, type PublishWorldOptions } from "../src/server/index.js";
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+interface Served {
+  readonly world: World;
+  readonly publication: Publication;
+  readonly port: number;
+  readonly url: string;
+}
+
+async function serve(options: PublishWorldOptions = {}): Promise<Served> {
+  const world = new World();
+  const Position = world.defineComponent({ name: "Position", fields: { x: "f32" } });
+  world.createEntities(3, new Map([[Position.id, (i: number) => ({ x: i })]]));
+  const publication = publishWorld(world, { port: 0, ...options });
+  closing.push(() => publication.close());
+  const port = (await publication.ready)!;
+  return { world, publication, port, url: `ws://127.0.0.1:${port}/` };
+}
+
+const UPGRADE =
+  "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
+/** A frame as a client sends it, with a mask that changes nothing. */
+function masked(first: number, body: string | Uint8Array = ""): Buffer {
+  const bytes = Buffer.from(body as string);
+  return Buffer.concat([Buffer.from([first, 0x80 | bytes.length, 0, 0, 0, 0]), bytes]);
+}
+
+function tcp(port: number, ...say: (string | Uint8Array)[]): Socket {
+  const socket = connectTcp(port, "127.0.0.1");
+  closing.push(() => socket.destroy());
+  socket.on("error", () => {});
+  socket.write(Buffer.concat(say.map((part) => Buffer.from(part as string))));
+  return socket;
+}
+
+/** What comes, until it satisfies a condition. */
+async function heard(socket: Socket, condition: (all: Buffer) => boolean): Promise<Buffer> {
+  let all = Buffer.alloc(0);
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    all = Buffer.concat([all, chunk as Buffer]);
+    if (condition(all)) return all;
+  }
+  throw new Error(`it ended after ${all.toString("latin1")}`);
+}
+
+/** How a connection that is made now ends. */
+async function ending(url: string): Promise<number> {
+  const [code] = await once(new WebSocket(url), "close");
+  return code as number;
+}
+
+/** The first message to who follows now. */
+async function ready(url: string): Promise<unknown> {
+  const socket = new WebSocket(url);
+  closing.push(() => socket.terminate());
+  const [data] = await once(socket, "message");
+  return JSON.parse(String(data));
+}
+
+const says = (text: string) => (all: Buffer) => all.includes(text);
+
+describe("a client that speaks too early", () => {
+  test("is heard: what came with its upgrade counts", async () => {
+    const { port } = await serve({ token: "open sesame" });
+    const token = masked(0x81, JSON.stringify({ token: "open sesame" }));
+    await heard(tcp(port, UPGRADE, token), says(`"type":"ready"`));
+  });
+
+  test("is cut off for nonsense, and the world is served on", async () => {
+    const { port, url } = await serve();
+    await heard(tcp(port, UPGRADE, masked(0x82, Uint8Array.of(9, 9))), says("no such topic"));
+    expect(await ready(url)).toMatchObject({ type: "ready" });
+  });
+});
+
+test("who cannot be let in is told so, and the world is served on", async () => {
+  const { world, url } = await serve();
+  const { abi } = world.core;
+  const { mirror_open } = abi;
+  abi.mirror_open = () => {
+    throw new Error("out of memory");
+  };
+  expect(await ending(url)).toBe(1011);
+  abi.mirror_open = mirror_open;
+  expect(await ready(url)).toMatchObject({ type: "ready" });
+});

@@ -4,7 +4,8 @@
  * # Rules
  * - Whatever a peer sends is bounded and checked: frames must be masked, text must be UTF-8, messages have a greatest
  *   length. Who breaks a rule is closed with the code that RFC 6455 has for it.
- * - Nothing is kept beside the socket's own buffer: {@link ServerSocket.bufferedAmount} says how full it is.
+ * - Of what is sent nothing is kept beside the socket's own buffer: {@link ServerSocket.bufferedAmount} says how full it is.
+ *   Of what a full one cannot take, only the newest pong waits.
  *
  * # Not here
  * Extensions (compression), subprotocols, the client's side.
@@ -25,6 +26,8 @@ const PONG = 10;
 
 /** Milliseconds that a peer has to answer a close. */
 const CLOSE_MS = 2_000;
+/** Pieces of a message that are kept apart: each costs more than its bytes, and a peer decides how small they are. */
+const PIECES_MAX = 256;
 
 /** What a socket tells. */
 export interface ServerSocketEvents {
@@ -75,6 +78,13 @@ export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   );
 }
 
+/** Pieces and one more, of which no more are kept than {@link PIECES_MAX}. */
+function joined(pieces: Buffer[], piece: Buffer): Buffer[] {
+  if (piece.length === 0) return pieces;
+  pieces.push(piece);
+  return pieces.length > PIECES_MAX ? [Buffer.concat(pieces)] : pieces;
+}
+
 /** One connection. */
 export class ServerSocket {
   readonly #socket: Duplex;
@@ -87,6 +97,8 @@ export class ServerSocket {
   #parts: Buffer[] = [];
   #partsLength = 0;
   #opcode = 0;
+  /** What the newest ping is answered with, once there is room. */
+  #pong: Buffer | undefined;
   #state: "open" | "closing" | "closed" = "open";
   #code = 1006;
   #reason = "";
@@ -110,7 +122,7 @@ export class ServerSocket {
     // Read like what comes later, after whoever makes this has it in hand.
     if (head.length > 0) socket.unshift(head);
     socket.on("data", (data: Buffer) => this.#receive(data));
-    socket.on("drain", () => this.#state === "open" && events.drain());
+    socket.on("drain", () => this.#drained());
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end());
     socket.on("close", () => this.#closed());
@@ -170,9 +182,17 @@ export class ServerSocket {
     return room;
   }
 
+  #drained(): void {
+    if (this.#state !== "open") return;
+    const pong = this.#pong;
+    this.#pong = undefined;
+    if (pong) this.#frame(PONG, pong);
+    this.#events.drain();
+  }
+
   #receive(data: Buffer): void {
     if (this.#state === "closed") return;
-    this.#chunks.push(data);
+    this.#chunks = joined(this.#chunks, data);
     this.#length += data.length;
     while (this.#next());
   }
@@ -225,7 +245,11 @@ export class ServerSocket {
   }
 
   #control(opcode: number, body: Buffer): void {
-    if (opcode === PING && this.#state === "open") this.#frame(PONG, body);
+    if (opcode === PING && this.#state === "open") {
+      // Who pings and never reads would fill memory with pongs; the newest one answers them all (RFC 6455, 5.5.3).
+      if (this.#socket.writableNeedDrain) this.#pong = body;
+      else this.#frame(PONG, body);
+    }
     if (opcode !== CLOSE) return;
     if (this.#state === "open") {
       const code = body.length >= 2 ? body.readUInt16BE(0) : 1005;
@@ -240,10 +264,10 @@ export class ServerSocket {
 
   #data(opcode: number, fin: boolean, body: Buffer): void {
     if (opcode !== CONTINUATION) this.#opcode = opcode;
-    this.#parts.push(body);
+    this.#parts = joined(this.#parts, body);
     this.#partsLength += body.length;
     if (!fin) return;
-    const whole = this.#parts.length === 1 ? body : Buffer.concat(this.#parts);
+    const whole = this.#parts.length === 1 ? this.#parts[0] : Buffer.concat(this.#parts);
     const isText = this.#opcode === TEXT;
     this.#parts = [];
     this.#partsLength = 0;

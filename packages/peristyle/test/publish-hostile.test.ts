@@ -39,7 +39,8 @@ function masked(first: number, body: string | Uint8Array = ""): Buffer {
 }
 
 function tcp(port: number, ...say: (string | Uint8Array)[]): Socket {
-  const socket = connectTcp(port, "127.0.0.1");
+  // Its side stays open until the test ends it.
+  const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true });
   closing.push(() => socket.destroy());
   socket.on("error", () => {});
   socket.write(Buffer.concat(say.map((part) => Buffer.from(part as string))));
@@ -96,4 +97,31 @@ test("who cannot be let in is told so, and the world is served on", async () => 
   expect(await ending(url)).toBe(1011);
   abi.mirror_open = mirror_open;
   expect(await ready(url)).toMatchObject({ type: "ready" });
+});
+
+describe("a client that is gone without a word", () => {
+  test("leaves its place to others, and who answers pings keeps it", async () => {
+    const { port, url } = await serve({ clientsMax: 2, pingEvery: 200 });
+    const good = new WebSocket(url);
+    closing.push(() => good.terminate());
+    await once(good, "open");
+    const gone = tcp(port, UPGRADE);
+    // It takes what comes, and answers nothing: as if it were not there.
+    gone.resume();
+    await once(gone, "end");
+    expect(await ready(url)).toMatchObject({ type: "ready" });
+    expect(good.readyState).toBe(WebSocket.OPEN);
+  });
+
+  test("keeps nobody from closing the server, refused or not", async () => {
+    const { publication, port } = await serve();
+    const silent = tcp(port);
+    const refused = tcp(port, UPGRADE.replace("GET /", "GET /elsewhere"));
+    await Promise.all([once(silent, "connect"), heard(refused, says("there is nothing here"))]);
+    await publication.close();
+  });
+});
+
+test("milliseconds between pings are some", async () => {
+  await expect(serve({ pingEvery: 0 })).rejects.toThrow(/`pingEvery`/);
 });

@@ -14,7 +14,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { PeristyleError } from "../errors.js";
+import { PeristyleError, ServeError } from "../errors.js";
 import type { AnyComponent } from "../world/component.js";
 import { describePublished, wholeTicks, type PublishedComponent } from "../world/published.js";
 import type { World } from "../world/world.js";
@@ -42,6 +42,8 @@ export interface PublishWorldOptions {
   readonly allowedOrigins?: readonly string[];
   /** How many may follow. 1 024. */
   readonly clientsMax?: number;
+  /** Clients are pinged every so many milliseconds; who gave no sign of life until the next time is cut off. 30 000. */
+  readonly pingEvery?: number;
 }
 
 /** A world that is served. */
@@ -66,6 +68,10 @@ const BUFFERED_MAX = 1 << 20;
 const MESSAGE_MAX = 64 << 10;
 /** Milliseconds that a client has to say its token. */
 const TOKEN_MS = 10_000;
+/** Milliseconds between pings, unless told. */
+const PING_MS = 30_000;
+/** Milliseconds that timers of Node can count at most. */
+const TIMER_MAX = 2 ** 31 - 1;
 
 /** Which run of a host this is: ticks of another mean nothing. */
 const newEpoch = () => Math.floor(Math.random() * 2 ** 31) + 1;
@@ -91,6 +97,7 @@ class WorldServer implements Publication {
   readonly #every: number;
   readonly #server: Server | undefined;
   readonly #stop: () => void;
+  readonly #pings: ReturnType<typeof setInterval>;
   #tick = 0;
   #since = 0;
   #closed = false;
@@ -99,6 +106,10 @@ class WorldServer implements Publication {
     this.#world = world;
     this.#options = options;
     this.#every = wholeTicks("publishWorld", "every", options.every ?? 1);
+    const pingEvery = options.pingEvery ?? PING_MS;
+    if (!(pingEvery > 0 && pingEvery <= TIMER_MAX)) {
+      throw new ServeError("serve-options", `publishWorld: \`pingEvery\` must be milliseconds above 0, not ${pingEvery}`);
+    }
     const { core } = world;
     this.#mirror = core.check(core.abi.mirror(core.writeText(this.#text())));
     this.publish();
@@ -107,6 +118,11 @@ class WorldServer implements Publication {
       this.#since = 0;
       this.publish();
     });
+    // A peer whose machine or network went away says nothing of it, and would keep its place.
+    this.#pings = setInterval(() => {
+      for (const { socket } of this.#clients) socket.probe();
+    }, pingEvery);
+    this.#pings.unref();
     const { server, port, host = "127.0.0.1" } = options;
     server?.on("upgrade", this.#upgraded);
     if (port === undefined) {
@@ -262,10 +278,15 @@ class WorldServer implements Publication {
     if (this.#closed) return;
     this.#closed = true;
     this.#stop();
+    clearInterval(this.#pings);
     this.#options.server?.off("upgrade", this.#upgraded);
     for (const { socket } of this.#clients) socket.close(1001, "the world is no longer served");
     const server = this.#server;
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    if (!server) return;
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+    // Those that have asked for nothing yet; clients have left the server's hands, and are given the time to answer.
+    server.closeAllConnections();
+    await ended;
   }
 }
 

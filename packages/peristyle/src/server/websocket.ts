@@ -72,6 +72,8 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   const body = `${reason}\n`;
   socket.once("error", () => {});
+  // A peer that does not end its side would keep the server from closing.
+  socket.once("finish", () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? "Error"}\r\nConnection: close\r\nSec-WebSocket-Version: 13\r\n` +
       `Content-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -99,6 +101,8 @@ export class ServerSocket {
   #opcode = 0;
   /** What the newest ping is answered with, once there is room. */
   #pong: Buffer | undefined;
+  /** Whether there was a sign of life since {@link ServerSocket.probe}. */
+  #isAlive = true;
   #state: "open" | "closing" | "closed" = "open";
   #code = 1006;
   #reason = "";
@@ -160,6 +164,15 @@ export class ServerSocket {
     this.#timer.unref();
   }
 
+  /** Pings the peer; ends the connection of one that gave no sign of life since the last time. */
+  probe(): void {
+    if (this.#state !== "open") return;
+    if (!this.#isAlive) return void this.#socket.destroy();
+    this.#isAlive = false;
+    // Behind what waits already a ping says nothing more: taking that is a sign of life as well.
+    if (!this.#socket.writableNeedDrain) this.#frame(PING, Buffer.alloc(0));
+  }
+
   #frame(opcode: number, body: Uint8Array): boolean {
     const { length } = body;
     const head = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
@@ -183,6 +196,7 @@ export class ServerSocket {
   }
 
   #drained(): void {
+    this.#isAlive = true;
     if (this.#state !== "open") return;
     const pong = this.#pong;
     this.#pong = undefined;
@@ -192,6 +206,7 @@ export class ServerSocket {
 
   #receive(data: Buffer): void {
     if (this.#state === "closed") return;
+    this.#isAlive = true;
     this.#chunks = joined(this.#chunks, data);
     this.#length += data.length;
     while (this.#next());

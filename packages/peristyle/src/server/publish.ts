@@ -20,6 +20,14 @@ import { describePublished, wholeTicks, type PublishedComponent } from "../world
 import type { World } from "../world/world.js";
 import { checkUpgrade, refuse, ServerSocket, type Refusal } from "./websocket.js";
 
+/** What a client did: what it gave to `connection.input`. */
+export interface ClientInput {
+  /** Its number: the client's own count, ever upwards while it is connected. */
+  readonly number: number;
+  /** As the client gave them, at most 64 KiB: nothing of them has been checked. */
+  readonly bytes: Uint8Array;
+}
+
 /** How a world is served. */
 export interface PublishWorldOptions {
   /** A frame is published after every so many ticks. 1. */
@@ -44,6 +52,13 @@ export interface PublishWorldOptions {
   readonly clientsMax?: number;
   /** Clients are pinged every so many milliseconds; who gave no sign of life until the next time is cut off. 30 000. */
   readonly pingEvery?: number;
+  /**
+   * Takes what clients did, each input once, in the order of each client; `client` is a number that no other connection
+   * has. It is called after a frame is published, between ticks: what it changes, and what the systems of the next tick
+   * do by it, is in the next frame, which answers the client. If it throws, that client's connection is closed with 4400.
+   * Inputs are dropped unless this is given.
+   */
+  readonly onInput?: (client: number, input: ClientInput) => void;
 }
 
 /** A world that is served. */
@@ -68,6 +83,8 @@ const BUFFERED_MAX = 1 << 20;
 const MESSAGE_MAX = 64 << 10;
 /** Milliseconds that a client has to say its token. */
 const TOKEN_MS = 10_000;
+/** Bytes of an input's connection and number, before what the client gave. */
+const INPUT_HEAD = 16;
 /** Milliseconds between pings, unless told. */
 const PING_MS = 30_000;
 /** Milliseconds that timers of Node can count at most. */
@@ -155,6 +172,34 @@ class WorldServer implements Publication {
     const { core } = this.#world;
     core.check(core.abi.mirror_publish(this.#mirror, ++this.#tick));
     for (const client of this.#clients) this.#pump(client);
+    this.#takeInputs();
+  }
+
+  /**
+   * Takes what clients did: the core keeps a bounded number for each. After a frame and not before it, because the core
+   * answers what was taken with the next frame, and systems that are handed an input now have done it by then.
+   */
+  #takeInputs(): void {
+    const { core } = this.#world;
+    // The hook may end it.
+    while (!this.#closed) {
+      const bytes = core.check(core.abi.mirror_input(this.#mirror));
+      if (bytes === 0) return;
+      const { onInput } = this.#options;
+      if (!onInput) continue;
+      const at = core.scratch();
+      const input = core.u8().slice(at, at + bytes);
+      const head = new DataView(input.buffer);
+      const connection = head.getFloat64(0, true);
+      try {
+        onInput(connection, { number: head.getFloat64(8, true), bytes: input.subarray(INPUT_HEAD) });
+      } catch {
+        // What a client sends must not end the frame of all.
+        for (const client of this.#clients) {
+          if (client.connection === connection) client.socket.close(4400, "the input makes no sense");
+        }
+      }
+    }
   }
 
   readonly #upgraded = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -244,6 +289,8 @@ class WorldServer implements Publication {
       if (!(error instanceof PeristyleError)) throw error;
       return client.socket.close(4400, error.message);
     }
+    // Nobody wants them: a world that stands still would have clients cut off for what waits.
+    if (!this.#options.onInput) this.#guard(client, () => this.#takeInputs());
     this.#pump(client);
   }
 

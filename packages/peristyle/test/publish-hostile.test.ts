@@ -1,6 +1,7 @@
 /** What clients do to a served world that no client of ours would: it goes on, and so do the others. */
 import { once } from "node:events";
-import { connect as connectTcp, type Socket } from "node:net";
+import { createServer } from "node:http";
+import { connect as connectTcp, type AddressInfo, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { World } from "../src/index.js";
@@ -124,4 +125,50 @@ describe("a client that is gone without a word", () => {
 
 test("milliseconds between pings are some", async () => {
   await expect(serve({ pingEvery: 0 })).rejects.toThrow(/`pingEvery`/);
+});
+
+describe("a page whose name was made to point to this machine", () => {
+  /** The status that a page's upgrade is answered with. */
+  async function asked(port: number, host: string, path = "/"): Promise<number> {
+    const request = UPGRADE.replace("Host: x", `Host: ${host}:${port}\r\nOrigin: http://${host}:${port}`).replace("/", path);
+    const answer = await heard(tcp(port, request), says("\r\n\r\n"));
+    return Number(/^HTTP\/1.1 (\d+)/.exec(answer.toString("latin1"))?.[1]);
+  }
+
+  test("may not follow what listens on loopback, and pages of this machine may", async () => {
+    const { port } = await serve();
+    expect(await asked(port, "rebound.example")).toBe(403);
+    expect(await asked(port, "127.0.0.1.rebound.example")).toBe(403);
+    for (const host of ["localhost", "127.0.0.1", "[::1]"]) expect(await asked(port, host)).toBe(101);
+  });
+
+  test("may not follow by a server of one's own either", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closing.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { world } = await serve();
+    const publication = publishWorld(world, { server, path: "/world" });
+    closing.push(() => publication.close());
+    // One that it does not know the server of.
+    const handed = publishWorld(world, { path: "/handed" });
+    closing.push(() => handed.close());
+    server.on("upgrade", (request, socket, head) => {
+      if (request.url === "/handed") handed.handleUpgrade(request, socket, head);
+    });
+    for (const path of ["/world", "/handed"]) {
+      expect(await asked(port, "rebound.example", path)).toBe(403);
+      expect(await asked(port, "localhost", path)).toBe(101);
+    }
+  });
+
+  test("may follow where it is named, or where others are served as well", async () => {
+    const { port } = await serve({ host: "0.0.0.0" });
+    expect(await asked(port, "world.example")).toBe(101);
+    const origin = "http://world.example";
+    const named = await serve({ allowedOrigins: [origin] });
+    const request = UPGRADE.replace("Host: x", `Host: world.example\r\nOrigin: ${origin}`);
+    await heard(tcp(named.port, request), says("101 Switching"));
+  });
 });

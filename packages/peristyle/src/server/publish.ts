@@ -46,7 +46,10 @@ export interface PublishWorldOptions {
   readonly path?: string;
   /** What clients must say first. */
   readonly token?: string;
-  /** Origins of pages that may follow; those of the same host unless told. Who is no page has no origin. */
+  /**
+   * Origins of pages that may follow. Those of the same host unless told; where only this machine listens, that host must be
+   * `localhost` or an address of loopback, so say it behind a proxy. Who is no page has no origin.
+   */
   readonly allowedOrigins?: readonly string[];
   /** How many may follow. 1 024. */
   readonly clientsMax?: number;
@@ -252,15 +255,26 @@ class WorldServer implements Publication {
 
   #refusal(request: IncomingMessage): Refusal | undefined {
     const { path = "/", allowedOrigins, clientsMax = 1024 } = this.#options;
-    const { origin, host } = request.headers;
+    const { origin } = request.headers;
     if (this.#closed) return { status: 503, reason: "the world is no longer served" };
     if (pathOf(request) !== path) return { status: 404, reason: "there is nothing here" };
     if (origin !== undefined) {
-      const allowed = allowedOrigins ? allowedOrigins.includes(origin) : hostOf(origin) === host;
+      const allowed = allowedOrigins ? allowedOrigins.includes(origin) : this.#isOwn(origin, request);
       if (!allowed) return { status: 403, reason: "pages of this origin may not follow" };
     }
     if (this.#clients.size >= clientsMax) return { status: 503, reason: "too many follow already" };
     return undefined;
+  }
+
+  /** Whether a page is of the host that it asks. */
+  #isOwn(origin: string, { headers, socket }: IncomingMessage): boolean {
+    const host = hostOf(origin);
+    if (host === undefined || host !== headers.host?.toLowerCase()) return false;
+    const listening = (this.#options.server ?? this.#server)?.address();
+    // Of a server that is not known, what its connection came to.
+    const address = !listening ? socket.localAddress : typeof listening === "string" ? "" : listening.address;
+    // A page whose name was made to point here (DNS rebinding) names itself as host and origin.
+    return !isLoopback(address ?? "") || isLoopback(new URL(origin).hostname);
   }
 
   #isToken(text: string): boolean {
@@ -347,4 +361,9 @@ function pathOf(request: IncomingMessage): string {
 
 function hostOf(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
+}
+
+/** Whether an address, or the host of a URL, is this machine's alone. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|\[?(::1|::ffff:127\..*)\]?|127\.\d+\.\d+\.\d+)$/.test(host);
 }

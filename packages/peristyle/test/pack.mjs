@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,9 +55,10 @@ try {
   console.log("and so it does when esbuild has bundled it");
 
   run("npm", ["install", "--no-audit", "--no-fund", "--silent", `./${filename}`], project);
-  const uses = Object.keys(exports)
-    .filter((name) => name !== "./worker" && name !== "./vite" && name !== "./server")
-    .map((name, at) => `import * as entry${at} from "peristyle${name.slice(1)}";\nexport const use${at} = entry${at};`);
+  // Of tools that run in Node: their users have its types, and Vite's.
+  const ofNode = ["./vite", "./server"];
+  const use = (name, at) => `import * as entry${at} from "peristyle${name.slice(1)}";\nexport const use${at} = entry${at};`;
+  const uses = Object.keys(exports).filter((name) => name !== "./worker" && !ofNode.includes(name)).map(use);
   const typed = `import { World, type ValueOf } from "peristyle";
 const P = new World().defineComponent({ name: "P", fields: { x: "f32" } });
 export const value: ValueOf<typeof P> = { x: 1 };
@@ -75,7 +76,19 @@ export const wrong: ValueOf<typeof P> = { y: 1 };\n`;
   };
   await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
   run(process.execPath, [typescript, "-p", project], project);
-  console.log(`types of ${uses.length} entry points are right`);
+  // Links, so that what those packages need is found where they are.
+  await mkdir(join(project, "node_modules/@types"));
+  for (const name of ["vite", "@types/node"]) await symlink(join(root, "node_modules", name), join(project, "node_modules", name));
+  const served = `import { World } from "peristyle";
+import { publishWorld } from "peristyle/server";
+export const publication = publishWorld(new World(), { port: 0, onInput: (client, { bytes }) => void [client, bytes.length] });
+// @ts-expect-error a port is a number.
+publishWorld(new World(), { port: "0" });\n`;
+  await writeFile(join(project, "node.ts"), `${ofNode.map(use).join("\n")}\n${served}`);
+  const nodeOptions = { ...compilerOptions, types: ["node"] };
+  await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: nodeOptions, files: ["node.ts"] }));
+  run(process.execPath, [typescript, "-p", project], project);
+  console.log(`types of ${uses.length + ofNode.length} entry points are right`);
 } finally {
   await rm(project, { recursive: true, force: true });
 }

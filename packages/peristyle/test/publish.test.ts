@@ -63,6 +63,17 @@ const closed = (connection: Connection) =>
     }),
   );
 
+/** What comes while something is done again and again. */
+async function during<T>(coming: Promise<T>, act: () => unknown): Promise<T> {
+  let isOver = false;
+  void coming.finally(() => (isOver = true));
+  while (!isOver) {
+    await act();
+    await new Promise(setImmediate);
+  }
+  return coming;
+}
+
 const xs = (view: ViewWorld) => Array.from(view.get(SeenPosition).x).sort();
 
 describe("a published world", () => {
@@ -150,6 +161,62 @@ describe("a published world", () => {
     expect(await publication.ready).toBeUndefined();
     const { port } = server.address() as AddressInfo;
     await seen(follow(`http://127.0.0.1:${port}/world?x=1`), ({ rows }) => rows === 3);
+  });
+
+  test("takes what clients do, in order, and answers with the frame that has it", async () => {
+    const { world, Position, entities, scheduler } = setup();
+    const taken: { client: number; number: number; by: number }[] = [];
+    const waiting: number[] = [];
+    scheduler.register({
+      name: "push",
+      writesComponents: [Position],
+      run: ({ world: w }) => {
+        for (const by of waiting.splice(0)) w.set(entities[0], Position, { x: by, y: 0 });
+      },
+    });
+    const { url } = await serve(world, {
+      onInput: (client, { number, bytes }) => {
+        if (bytes.length !== 1) throw new RangeError("a push is one byte");
+        taken.push({ client, number, by: bytes[0] });
+        waiting.push(bytes[0]);
+      },
+    });
+    const one = follow(url);
+    await seen(one, ({ rows }) => rows === 3);
+    const answered = new Promise<number>((resolve) =>
+      one.on("answer", ({ input }) => {
+        // The systems have run by it in the frame that says so.
+        if (input === 2) resolve(views.get(one)!.get(SeenPosition).x[views.get(one)!.row(entities[0])]);
+      }),
+    );
+    one.input(Uint8Array.of(40));
+    one.input(Uint8Array.of(50));
+    const other = follow(url);
+    await seen(other, ({ rows }) => rows === 3);
+    const step = () => scheduler.runFrame(1);
+    expect(await during(answered, step)).toBe(50);
+    expect(taken.map(({ number, by }) => [number, by])).toEqual([[1, 40], [2, 50]]);
+    expect(taken[0].client).toBe(taken[1].client);
+    const end = closed(other);
+    other.input(Uint8Array.of(1, 2, 3));
+    expect((await during(end, step)).code).toBe(4400);
+    const again = new Promise<void>((resolve) => one.on("answer", ({ input }) => input === 3 && resolve()));
+    one.input(Uint8Array.of(60));
+    await during(again, step);
+    expect(taken[2]).toEqual({ client: taken[0].client, number: 3, by: 60 });
+  });
+
+  test("is followed on by who says more than anybody asked for", async () => {
+    const { world } = setup();
+    const { publication, url } = await serve(world);
+    const connection = follow(url);
+    await seen(connection, ({ rows }) => rows === 3);
+    const answered = new Promise<string>((resolve) => {
+      connection.on("answer", ({ input }) => input === 1_000 && resolve("answered"));
+      void closed(connection).then(({ code }) => resolve(`closed with ${code}`));
+    });
+    for (let i = 0; i < 1_000; i++) connection.input(Uint8Array.of(i & 255));
+    expect(await during(answered, () => publication.publish())).toBe("answered");
   });
 
   test("ends for all who follow", async () => {

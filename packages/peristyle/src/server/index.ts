@@ -1,3 +1,3 @@
 /** A world of Node, served to those who follow it with `peristyle/client`. */
-export { publishWorld, type Publication, type PublishWorldOptions } from "./publish.js";
+export { publishWorld, type ClientInput, type Publication, type PublishWorldOptions } from "./publish.js";
 export type { PublishedComponent } from "../world/published.js";

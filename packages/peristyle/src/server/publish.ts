@@ -14,11 +14,19 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { PeristyleError } from "../errors.js";
+import { PeristyleError, ServeError } from "../errors.js";
 import type { AnyComponent } from "../world/component.js";
 import { describePublished, wholeTicks, type PublishedComponent } from "../world/published.js";
 import type { World } from "../world/world.js";
 import { checkUpgrade, refuse, ServerSocket, type Refusal } from "./websocket.js";
+
+/** What a client did: what it gave to `connection.input`. */
+export interface ClientInput {
+  /** Its number: the client's own count, ever upwards while it is connected. */
+  readonly number: number;
+  /** As the client gave them, at most 64 KiB: nothing of them has been checked. */
+  readonly bytes: Uint8Array;
+}
 
 /** How a world is served. */
 export interface PublishWorldOptions {
@@ -38,10 +46,22 @@ export interface PublishWorldOptions {
   readonly path?: string;
   /** What clients must say first. */
   readonly token?: string;
-  /** Origins of pages that may follow; those of the same host unless told. Who is no page has no origin. */
+  /**
+   * Origins of pages that may follow. Those of the same host unless told; where only this machine listens, that host must be
+   * `localhost` or an address of loopback, so say it behind a proxy. Who is no page has no origin.
+   */
   readonly allowedOrigins?: readonly string[];
   /** How many may follow. 1 024. */
   readonly clientsMax?: number;
+  /** Clients are pinged every so many milliseconds; who gave no sign of life until the next time is cut off. 30 000. */
+  readonly pingEvery?: number;
+  /**
+   * Takes what clients did, each input once, in the order of each client; `client` is a number that no other connection
+   * has. It is called after a frame is published, between ticks: what it changes, and what the systems of the next tick
+   * do by it, is in the next frame, which answers the client. If it throws, that client's connection is closed with 4400.
+   * Inputs are dropped unless this is given.
+   */
+  readonly onInput?: (client: number, input: ClientInput) => void;
 }
 
 /** A world that is served. */
@@ -66,6 +86,12 @@ const BUFFERED_MAX = 1 << 20;
 const MESSAGE_MAX = 64 << 10;
 /** Milliseconds that a client has to say its token. */
 const TOKEN_MS = 10_000;
+/** Bytes of an input's connection and number, before what the client gave. */
+const INPUT_HEAD = 16;
+/** Milliseconds between pings, unless told. */
+const PING_MS = 30_000;
+/** Milliseconds that timers of Node can count at most. */
+const TIMER_MAX = 2 ** 31 - 1;
 
 /** Which run of a host this is: ticks of another mean nothing. */
 const newEpoch = () => Math.floor(Math.random() * 2 ** 31) + 1;
@@ -91,6 +117,7 @@ class WorldServer implements Publication {
   readonly #every: number;
   readonly #server: Server | undefined;
   readonly #stop: () => void;
+  readonly #pings: ReturnType<typeof setInterval>;
   #tick = 0;
   #since = 0;
   #closed = false;
@@ -99,6 +126,10 @@ class WorldServer implements Publication {
     this.#world = world;
     this.#options = options;
     this.#every = wholeTicks("publishWorld", "every", options.every ?? 1);
+    const pingEvery = options.pingEvery ?? PING_MS;
+    if (!(pingEvery > 0 && pingEvery <= TIMER_MAX)) {
+      throw new ServeError("serve-options", `publishWorld: \`pingEvery\` must be milliseconds above 0, not ${pingEvery}`);
+    }
     const { core } = world;
     this.#mirror = core.check(core.abi.mirror(core.writeText(this.#text())));
     this.publish();
@@ -107,6 +138,11 @@ class WorldServer implements Publication {
       this.#since = 0;
       this.publish();
     });
+    // A peer whose machine or network went away says nothing of it, and would keep its place.
+    this.#pings = setInterval(() => {
+      for (const { socket } of this.#clients) socket.probe();
+    }, pingEvery);
+    this.#pings.unref();
     const { server, port, host = "127.0.0.1" } = options;
     server?.on("upgrade", this.#upgraded);
     if (port === undefined) {
@@ -139,6 +175,34 @@ class WorldServer implements Publication {
     const { core } = this.#world;
     core.check(core.abi.mirror_publish(this.#mirror, ++this.#tick));
     for (const client of this.#clients) this.#pump(client);
+    this.#takeInputs();
+  }
+
+  /**
+   * Takes what clients did: the core keeps a bounded number for each. After a frame and not before it, because the core
+   * answers what was taken with the next frame, and systems that are handed an input now have done it by then.
+   */
+  #takeInputs(): void {
+    const { core } = this.#world;
+    // The hook may end it.
+    while (!this.#closed) {
+      const bytes = core.check(core.abi.mirror_input(this.#mirror));
+      if (bytes === 0) return;
+      const { onInput } = this.#options;
+      if (!onInput) continue;
+      const at = core.scratch();
+      const input = core.u8().slice(at, at + bytes);
+      const head = new DataView(input.buffer);
+      const connection = head.getFloat64(0, true);
+      try {
+        onInput(connection, { number: head.getFloat64(8, true), bytes: input.subarray(INPUT_HEAD) });
+      } catch {
+        // What a client sends must not end the frame of all.
+        for (const client of this.#clients) {
+          if (client.connection === connection) client.socket.close(4400, "the input makes no sense");
+        }
+      }
+    }
   }
 
   readonly #upgraded = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -150,14 +214,18 @@ class WorldServer implements Publication {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const refusal = checkUpgrade(request) ?? this.#refusal(request);
     if (refusal) return refuse(socket, refusal);
+    // Who left already would never be heard to leave.
+    if (!socket.readable || !socket.writable) return void socket.destroy();
     const resume = new URL(request.url ?? "/", "http://host").searchParams;
     const open = (client: Client) => {
       const { core } = this.#world;
       const epoch = integer(resume.get("epoch"));
       const tick = integer(resume.get("tick"));
       const came = epoch >= 0 && tick >= 0 ? ([epoch, tick] as const) : ([-1, -1] as const);
-      client.socket.send(JSON.stringify({ type: "ready", epoch: this.#epoch }));
-      client.connection = core.check(core.abi.mirror_open(this.#mirror, ...came));
+      this.#guard(client, () => {
+        client.connection = core.check(core.abi.mirror_open(this.#mirror, ...came));
+        client.socket.send(JSON.stringify({ type: "ready", epoch: this.#epoch }));
+      });
       this.#pump(client);
     };
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -173,7 +241,9 @@ class WorldServer implements Publication {
         clearTimeout(timer);
         this.#clients.delete(client);
         const { core } = this.#world;
-        if (client.connection !== undefined) core.abi.mirror_close(this.#mirror, client.connection);
+        const { connection } = client;
+        client.connection = undefined;
+        if (connection !== undefined) this.#guard(client, () => core.abi.mirror_close(this.#mirror, connection));
       },
     };
     const client: Client = { socket: new ServerSocket(request, socket, head, events, MESSAGE_MAX), connection: undefined };
@@ -185,15 +255,26 @@ class WorldServer implements Publication {
 
   #refusal(request: IncomingMessage): Refusal | undefined {
     const { path = "/", allowedOrigins, clientsMax = 1024 } = this.#options;
-    const { origin, host } = request.headers;
+    const { origin } = request.headers;
     if (this.#closed) return { status: 503, reason: "the world is no longer served" };
     if (pathOf(request) !== path) return { status: 404, reason: "there is nothing here" };
     if (origin !== undefined) {
-      const allowed = allowedOrigins ? allowedOrigins.includes(origin) : hostOf(origin) === host;
+      const allowed = allowedOrigins ? allowedOrigins.includes(origin) : this.#isOwn(origin, request);
       if (!allowed) return { status: 403, reason: "pages of this origin may not follow" };
     }
     if (this.#clients.size >= clientsMax) return { status: 503, reason: "too many follow already" };
     return undefined;
+  }
+
+  /** Whether a page is of the host that it asks. */
+  #isOwn(origin: string, { headers, socket }: IncomingMessage): boolean {
+    const host = hostOf(origin);
+    if (host === undefined || host !== headers.host?.toLowerCase()) return false;
+    const listening = (this.#options.server ?? this.#server)?.address();
+    // Of a server that is not known, what its connection came to.
+    const address = !listening ? socket.localAddress : typeof listening === "string" ? "" : listening.address;
+    // A page whose name was made to point here (DNS rebinding) names itself as host and origin.
+    return !isLoopback(address ?? "") || isLoopback(new URL(origin).hostname);
   }
 
   #isToken(text: string): boolean {
@@ -222,18 +303,35 @@ class WorldServer implements Publication {
       if (!(error instanceof PeristyleError)) throw error;
       return client.socket.close(4400, error.message);
     }
+    // Nobody wants them: a world that stands still would have clients cut off for what waits.
+    if (!this.#options.onInput) this.#guard(client, () => this.#takeInputs());
     this.#pump(client);
   }
 
   /** Sends a client what it lacks, while there is room. */
   #pump(client: Client): void {
     const { core } = this.#world;
-    if (client.connection === undefined) return;
-    while (client.socket.isOpen && client.socket.bufferedAmount < BUFFERED_MAX) {
-      const bytes = core.check(core.abi.mirror_take(this.#mirror, client.connection));
-      if (bytes === 0) return;
-      const at = core.scratch();
-      client.socket.send(core.u8().slice(at, at + bytes));
+    const { connection } = client;
+    if (connection === undefined) return;
+    this.#guard(client, () => {
+      while (client.socket.isOpen && client.socket.bufferedAmount < BUFFERED_MAX) {
+        const bytes = core.check(core.abi.mirror_take(this.#mirror, connection));
+        if (bytes === 0) return;
+        const at = core.scratch();
+        client.socket.send(core.u8().slice(at, at + bytes));
+      }
+    });
+  }
+
+  /**
+   * Does something for one client. If it fails, that client's connection ends: sockets call this, and what they are
+   * thrown ends the process. A core that broke off tells it to who steps the world.
+   */
+  #guard(client: Client, act: () => void): void {
+    try {
+      act();
+    } catch {
+      client.socket.close(1011, "the world cannot be followed now");
     }
   }
 
@@ -241,10 +339,15 @@ class WorldServer implements Publication {
     if (this.#closed) return;
     this.#closed = true;
     this.#stop();
+    clearInterval(this.#pings);
     this.#options.server?.off("upgrade", this.#upgraded);
     for (const { socket } of this.#clients) socket.close(1001, "the world is no longer served");
     const server = this.#server;
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    if (!server) return;
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+    // Those that have asked for nothing yet; clients have left the server's hands, and are given the time to answer.
+    server.closeAllConnections();
+    await ended;
   }
 }
 
@@ -258,4 +361,9 @@ function pathOf(request: IncomingMessage): string {
 
 function hostOf(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
+}
+
+/** Whether an address, or the host of a URL, is this machine's alone. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|\[?(::1|::ffff:127\..*)\]?|127\.\d+\.\d+\.\d+)$/.test(host);
 }

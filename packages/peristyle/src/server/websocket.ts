@@ -4,7 +4,8 @@
  * # Rules
  * - Whatever a peer sends is bounded and checked: frames must be masked, text must be UTF-8, messages have a greatest
  *   length. Who breaks a rule is closed with the code that RFC 6455 has for it.
- * - Nothing is kept beside the socket's own buffer: {@link ServerSocket.bufferedAmount} says how full it is.
+ * - Of what is sent nothing is kept beside the socket's own buffer: {@link ServerSocket.bufferedAmount} says how full it is.
+ *   Of what a full one cannot take, only the newest pong waits.
  *
  * # Not here
  * Extensions (compression), subprotocols, the client's side.
@@ -25,6 +26,8 @@ const PONG = 10;
 
 /** Milliseconds that a peer has to answer a close. */
 const CLOSE_MS = 2_000;
+/** Pieces of a message that are kept apart: each costs more than its bytes, and a peer decides how small they are. */
+const PIECES_MAX = 256;
 
 /** What a socket tells. */
 export interface ServerSocketEvents {
@@ -69,10 +72,19 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 export function refuse(socket: Duplex, { status, reason }: Refusal): void {
   const body = `${reason}\n`;
   socket.once("error", () => {});
+  // A peer that does not end its side would keep the server from closing.
+  socket.once("finish", () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? "Error"}\r\nConnection: close\r\nSec-WebSocket-Version: 13\r\n` +
       `Content-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
+}
+
+/** Pieces and one more, of which no more are kept than {@link PIECES_MAX}. */
+function joined(pieces: Buffer[], piece: Buffer): Buffer[] {
+  if (piece.length === 0) return pieces;
+  pieces.push(piece);
+  return pieces.length > PIECES_MAX ? [Buffer.concat(pieces)] : pieces;
 }
 
 /** One connection. */
@@ -87,6 +99,10 @@ export class ServerSocket {
   #parts: Buffer[] = [];
   #partsLength = 0;
   #opcode = 0;
+  /** What the newest ping is answered with, once there is room. */
+  #pong: Buffer | undefined;
+  /** Whether there was a sign of life since {@link ServerSocket.probe}. */
+  #isAlive = true;
   #state: "open" | "closing" | "closed" = "open";
   #code = 1006;
   #reason = "";
@@ -94,7 +110,7 @@ export class ServerSocket {
 
   /**
    * Accepts an upgrade that was checked. `head` is what came behind the request; messages are at most `messageMax` bytes
-   * long.
+   * long. No event comes before this returns.
    */
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer, events: ServerSocketEvents, messageMax = 1 << 20) {
     this.#socket = socket;
@@ -107,13 +123,14 @@ export class ServerSocket {
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
         `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
+    // Read like what comes later, after whoever makes this has it in hand.
+    if (head.length > 0) socket.unshift(head);
     socket.on("data", (data: Buffer) => this.#receive(data));
-    socket.on("drain", () => this.#state === "open" && events.drain());
+    socket.on("drain", () => this.#drained());
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end());
     socket.on("close", () => this.#closed());
     (socket as Duplex & { setNoDelay?(on: boolean): void }).setNoDelay?.(true);
-    if (head.length > 0) this.#receive(head);
   }
 
   /** Whether messages can be sent. */
@@ -147,6 +164,15 @@ export class ServerSocket {
     this.#timer.unref();
   }
 
+  /** Pings the peer; ends the connection of one that gave no sign of life since the last time. */
+  probe(): void {
+    if (this.#state !== "open") return;
+    if (!this.#isAlive) return void this.#socket.destroy();
+    this.#isAlive = false;
+    // Behind what waits already a ping says nothing more: taking that is a sign of life as well.
+    if (!this.#socket.writableNeedDrain) this.#frame(PING, Buffer.alloc(0));
+  }
+
   #frame(opcode: number, body: Uint8Array): boolean {
     const { length } = body;
     const head = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
@@ -169,9 +195,19 @@ export class ServerSocket {
     return room;
   }
 
+  #drained(): void {
+    this.#isAlive = true;
+    if (this.#state !== "open") return;
+    const pong = this.#pong;
+    this.#pong = undefined;
+    if (pong) this.#frame(PONG, pong);
+    this.#events.drain();
+  }
+
   #receive(data: Buffer): void {
     if (this.#state === "closed") return;
-    this.#chunks.push(data);
+    this.#isAlive = true;
+    this.#chunks = joined(this.#chunks, data);
     this.#length += data.length;
     while (this.#next());
   }
@@ -224,7 +260,11 @@ export class ServerSocket {
   }
 
   #control(opcode: number, body: Buffer): void {
-    if (opcode === PING && this.#state === "open") this.#frame(PONG, body);
+    if (opcode === PING && this.#state === "open") {
+      // Who pings and never reads would fill memory with pongs; the newest one answers them all (RFC 6455, 5.5.3).
+      if (this.#socket.writableNeedDrain) this.#pong = body;
+      else this.#frame(PONG, body);
+    }
     if (opcode !== CLOSE) return;
     if (this.#state === "open") {
       const code = body.length >= 2 ? body.readUInt16BE(0) : 1005;
@@ -239,10 +279,10 @@ export class ServerSocket {
 
   #data(opcode: number, fin: boolean, body: Buffer): void {
     if (opcode !== CONTINUATION) this.#opcode = opcode;
-    this.#parts.push(body);
+    this.#parts = joined(this.#parts, body);
     this.#partsLength += body.length;
     if (!fin) return;
-    const whole = this.#parts.length === 1 ? body : Buffer.concat(this.#parts);
+    const whole = this.#parts.length === 1 ? this.#parts[0] : Buffer.concat(this.#parts);
     const isText = this.#opcode === TEXT;
     this.#parts = [];
     this.#partsLength = 0;

@@ -217,6 +217,54 @@ describe("frames", () => {
     await lenient.close();
   });
 
+  test("go on when hooks throw while changes are made, and tell whose changes they were", async () => {
+    const { scheduler, world, C, make } = setup();
+    const no = () => {
+      throw new TypeError("no");
+    };
+    const Adds = world.defineComponent<number>({ name: "Adds", onAdd: no });
+    const Removes = world.defineComponent<number>({ name: "Removes", onRemove: no });
+    const [e, stays, goes] = make(3);
+    world.addComponent(e, Removes, 1);
+    world.addComponent(stays, Removes, 1);
+    const ran: string[] = [];
+    scheduler
+      .register({
+        name: "a records",
+        readsComponents: [C],
+        run: ({ cmd }) => {
+          cmd.createEntity({ [Adds.id]: 1 });
+          cmd.createEntity();
+        },
+      })
+      .register({
+        name: "b patches",
+        offload: { handle: () => [{ kind: "remove", eid: e, cid: Removes.id }, { kind: "set", eid: e, cid: C.id, value: { n: 7 } }], reads: [C], split: false },
+      })
+      .register({
+        name: "c marks",
+        offload: {
+          handle: (({ snap }: { snap: { despawn: Uint8Array; eids: Int32Array } }) => {
+            snap.eids.forEach((eid, row) => void (eid === e >>> 0 || (snap.despawn[row >> 3] |= 1 << (row & 7))));
+          }) as never,
+          reads: [C],
+          despawns: true,
+        },
+      })
+      .register({ name: "d records", readsComponents: [C], run: ({ cmd }) => void cmd.createEntity() })
+      .register({ name: "later", stage: "late", run: () => void ran.push("later") });
+    let ticks = 0;
+    world.onTick(() => ticks++);
+    const { failures } = await failure(scheduler.runFrame(1));
+    expect(failures.map(({ system }) => system)).toEqual(["a records", "b patches", "c marks"]);
+    expect(failures.every(({ cause }) => cause instanceof TypeError)).toBe(true);
+    expect([ran, ticks]).toEqual([["later"], 1]);
+    expect(world.get(e, C)).toEqual({ n: 7 });
+    expect([world.has(e, Removes), world.isAlive(stays), world.isAlive(goes)]).toEqual([true, true, false]);
+    // Of the frame's three entities all are there; the first, too, was made before its hook was told.
+    expect(world.size).toBe(5);
+  });
+
   test("pass over systems whose query is empty, if asked", async () => {
     const { scheduler, world, C } = setup();
     let runs = 0;

@@ -127,6 +127,19 @@ describe("components", () => {
     ]);
   });
 
+  test("whose hook throws when many go keep their entity, and the others go", () => {
+    const { world } = setup();
+    const Picky = world.defineComponent<number>({
+      name: "Picky",
+      onRemove: (_, __, n) => {
+        if (n === 1) throw new TypeError("not me");
+      },
+    });
+    const entities = world.createEntities(3, new Map([[Picky.id, (n: number) => n]]));
+    expect(thrown(() => world.destroyEntities(entities)).message).toBe("not me");
+    expect(entities.map((e) => world.isAlive(e) && world.get(e, Picky))).toEqual([false, 1, false]);
+  });
+
   test("that are wrongly defined are refused, by name and field", () => {
     const { world } = setup();
     const define = (options: object) => () => world.defineComponent(options as never);
@@ -434,6 +447,37 @@ describe("ticks", () => {
     expect(applied).toBe(2);
     expect(skipped.map(({ code }) => code)).toEqual(["patch-entity", "patch-value"]);
     expect(world.size).toBe(1);
+  });
+
+  test("end though hooks throw, and their other commands are carried out", () => {
+    const { world, Position } = setup();
+    const no = () => {
+      throw new TypeError("no");
+    };
+    const Adds = world.defineComponent<number>({ name: "Adds", onAdd: no });
+    const Removes = world.defineComponent<number>({ name: "Removes", onRemove: no });
+    const Defaults = world.defineComponent<number>({ name: "Defaults", defaults: no });
+    const e = world.createEntity({ [Removes.id]: 1 });
+    let ticks = 0;
+    world.onTick(() => ticks++);
+    const cmd = world.beginTick();
+    const made = cmd.createEntity({ [Adds.id]: 1 });
+    cmd.add(made, Position, { x: 1, y: 2 });
+    cmd.destroyEntity(e);
+    cmd.add(e, Defaults);
+    cmd.createEntity({ [Position.id]: { x: 5, y: 5 } });
+    const { applied, skipped } = world.endTick();
+    expect([applied, ticks]).toEqual([2, 1]);
+    expect(skipped.map(({ message }) => message)).toEqual([
+      "command `create`: TypeError: no",
+      "command `destroy`: TypeError: no",
+      "command `add`: TypeError: no",
+    ]);
+    expect(skipped[0].cause).toBeInstanceOf(TypeError);
+    // The entity was there before its hook was told.
+    expect(world.get(made, Position)).toEqual({ x: 1, y: 2 });
+    expect(world.isAlive(e)).toBe(true);
+    expect(world.beginTick().length).toBe(0);
   });
 });
 

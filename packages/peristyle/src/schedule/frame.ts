@@ -6,9 +6,10 @@
  * - A wave is settled as a whole, in the order in which it was handed out.
  */
 import { HEADER, NEXT } from "../core/abi.js";
-import { CoreError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
+import { CoreError, PeristyleError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
 import type { JobId, Lanes, LeaseResult, LeaseTask } from "../workers/lanes.js";
-import type { CommandBuffer } from "../world/commands.js";
+import { skippedFor, type Applied, type CommandBuffer } from "../world/commands.js";
+import type { Entity } from "../world/component.js";
 import type { World } from "../world/world.js";
 import { hooks } from "./hooks.js";
 import { mergePatches } from "./merge.js";
@@ -25,7 +26,7 @@ export interface FrameReport {
   readonly dispatches: number;
   /** How many changes were merged. */
   readonly applied: number;
-  /** Changes that were not made, as what they name was gone. */
+  /** Changes that were not made, as what they name was gone, or a hook of a component threw. */
   readonly skipped: readonly WorldPatchError[];
   /** Systems that failed, in the plan's order. */
   readonly failures: readonly SystemError[];
@@ -257,17 +258,39 @@ export class Frame {
   #merge(): void {
     const { core } = this.#world;
     const gone = core.check(core.abi.merge());
-    if (gone > 0) this.#applied += this.#world.destroyEntities(core.readNumbers(gone));
     const recorded = this.#recorded.sort((a, b) => a.planned.position - b.planned.position);
     this.#recorded = [];
+    if (gone > 0) this.#despawn(core.readNumbers(gone), recorded);
     for (const { result, cmd, planned } of recorded) {
-      if (result && result.patches.length > 0) this.#take(mergePatches(this.#world, planned.system.name, result.patches));
-      if (cmd.length > 0) this.#take(cmd.flush());
+      const { name } = planned.system;
+      if (result && result.patches.length > 0) this.#take(planned.position, name, mergePatches(this.#world, name, result.patches));
+      if (cmd.length > 0) this.#take(planned.position, name, cmd.flush());
     }
   }
 
-  #take({ applied, skipped }: { readonly applied: number; readonly skipped: readonly WorldPatchError[] }): void {
-    this.#applied += applied;
-    this.#skipped.push(...skipped);
+  /** Destroys the entities that jobs marked. */
+  #despawn(entities: ArrayLike<Entity>, recorded: readonly Lease[]): void {
+    const skipped: WorldPatchError[] = [];
+    const applied = this.#world.destroyAll(entities, (entity, thrown) => {
+      skipped.push(skippedFor(`despawn of entity ${entity}`, thrown));
+    });
+    if (skipped.length === 0) return void (this.#applied += applied);
+    // The core gives the marks of all jobs as one, so if several mark rows, all of them are named.
+    const marking = recorded.map(({ planned }) => planned).filter(({ system }) => system.offload?.despawns);
+    const name = marking.map(({ system }) => system.name).join(", ");
+    this.#take(marking[0]?.position ?? 0, name, { applied, skipped });
   }
+
+  /** Takes note of what became of changes. What hooks threw is no matter of what is gone: the system failed by it. */
+  #take(position: number, name: string, { applied, skipped }: Applied): void {
+    this.#applied += applied;
+    for (const error of skipped) this.#skipped.push(error);
+    const thrown = skipped.find(({ cause }) => cause !== undefined && !isRefusal(cause));
+    if (thrown) this.#failures.push({ position, error: new SystemError(name, thrown.cause) });
+  }
+}
+
+/** Whether the world said no, rather than something broke off. */
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof PeristyleError && !(cause instanceof CoreError);
 }

@@ -1,7 +1,7 @@
 /** Makes the changes that a job returned as patches. */
-import { EntityError, PeristyleError, WorldPatchError, type WorldPatchErrorCode } from "../errors.js";
+import { WorldPatchError, type WorldPatchErrorCode } from "../errors.js";
 import type { Patch } from "../snapshot/patch.js";
-import type { Applied } from "../world/commands.js";
+import { skippedFor, type Applied } from "../world/commands.js";
 import type { Component } from "../world/component.js";
 import type { World } from "../world/world.js";
 
@@ -12,15 +12,11 @@ import type { World } from "../world/world.js";
 export function mergePatches(world: World, system: string, patches: readonly Patch[]): Applied {
   const skipped: WorldPatchError[] = [];
   for (let i = 0; i < patches.length; i++) {
-    const skip = (code: WorldPatchErrorCode, why: string, cause?: unknown) => {
-      skipped.push(new WorldPatchError(code, `system \`${system}\`, patch ${i}: ${why}`, { cause }));
-    };
     try {
       const wrong = mergePatch(world, patches[i]);
-      if (wrong) skip(...wrong);
+      if (wrong) skipped.push(new WorldPatchError(wrong[0], `system \`${system}\`, patch ${i}: ${wrong[1]}`));
     } catch (error) {
-      if (!(error instanceof PeristyleError)) throw error;
-      skip(error instanceof EntityError ? "patch-entity" : "patch-value", error.message, error);
+      skipped.push(skippedFor(`system \`${system}\`, patch ${i}`, error));
     }
   }
   return { applied: patches.length - skipped.length, skipped };

@@ -143,10 +143,17 @@ export class World {
 
   /** Creates an entity with components, by id: `createEntity({ [Position.id]: { x: 0, y: 0 } })`. */
   createEntity(init?: Readonly<Record<number, unknown>>): Entity {
+    return this.create(init);
+  }
+
+  /** @internal Creates an entity; `made` is told of it before its hooks are. */
+  create(init: Readonly<Record<number, unknown>> | undefined, made?: (entity: Entity) => void): Entity {
     this.#mayMove();
     if (!init) {
       this.moves++;
-      return this.core.check(this.core.abi.spawn(this.#root.id));
+      const entity = this.core.check(this.core.abi.spawn(this.#root.id));
+      made?.(entity);
+      return entity;
     }
     const keys = Object.keys(init);
     const values = new Array<unknown>(keys.length);
@@ -163,6 +170,7 @@ export class World {
     const row = this.storage.madeRow();
     // Keys that are whole numbers come in ascending order, as a table's components do.
     for (let i = 0; i < values.length; i++) this.#write(chunk, row, entity, table.components[i], values[i]);
+    made?.(entity);
     if (table.isTold) this.#added(entity, table);
     return entity;
   }
@@ -229,15 +237,38 @@ export class World {
     this.moves++;
   }
 
-  /** Destroys entities; those that do not live are passed over. Gives how many did. */
+  /**
+   * Destroys entities; those that do not live are passed over. Gives how many did. One whose `onRemove` throws stays, and
+   * what was thrown first is thrown once the others are gone.
+   */
   destroyEntities(entities: ArrayLike<Entity>): number {
+    const failed: { readonly thrown: unknown }[] = [];
+    const gone = this.destroyAll(entities, (_, thrown) => void failed.push({ thrown }));
+    if (failed.length > 0) throw failed[0].thrown;
+    return gone;
+  }
+
+  /** @internal Destroys entities; `failed` is told of those that stay, as their `onRemove` threw. */
+  destroyAll(entities: ArrayLike<Entity>, failed: (entity: Entity, thrown: unknown) => void): number {
     this.#mayMove();
     const { abi } = this.core;
+    let going = entities;
     if (this.#watched) {
-      for (let i = 0; i < entities.length; i++) if (abi.is_alive(entities[i]) === 1) this.#leave(entities[i]);
+      const left: Entity[] = [];
+      for (let i = 0; i < entities.length; i++) {
+        const entity = entities[i];
+        if (abi.is_alive(entity) !== 1) continue;
+        try {
+          this.#leave(entity);
+          left.push(entity);
+        } catch (error) {
+          failed(entity, error);
+        }
+      }
+      going = left;
     }
     this.moves++;
-    return this.core.check(abi.destroy_many(this.core.writeNumbers(entities)));
+    return this.core.check(abi.destroy_many(this.core.writeNumbers(going)));
   }
 
   /** Tells hooks that an entity goes, and forgets its values. Whether it is still there afterwards. */
@@ -426,9 +457,14 @@ export class World {
   endTick(): Applied {
     const commands = this.#commands;
     if (!commands) throw new TickError("tick-none", "no tick has begun; begin one by `beginTick`");
-    const applied = commands.flush();
-    this.#commands = undefined;
-    this.core.check(this.core.abi.end_tick());
+    let applied: Applied;
+    try {
+      applied = commands.flush();
+    } finally {
+      // Whatever happened, the tick is over.
+      this.#commands = undefined;
+      this.core.check(this.core.abi.end_tick());
+    }
     this.ticked();
     return applied;
   }

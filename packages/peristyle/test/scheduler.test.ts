@@ -412,6 +412,49 @@ describe("offloaded systems", () => {
     expect(gone).toEqual([55]);
   });
 
+  test("work on columns that are made of objects, whatever these hold", async () => {
+    const { scheduler, world } = setup();
+    const Made = world.defineComponent<object | null>({ name: "Made" });
+    const objects = [{ on: true, wide: 5n, n: 1, note: "kept" }, { wide: 7 }, null, { on: false, n: 2n }];
+    const entities = objects.map((value) => world.createEntity({ [Made.id]: value }));
+    type Lent = { snap: { rows: number; comps: Record<number, { fields: Record<string, unknown[]>; changed: Uint8Array }> } };
+    const seen: unknown[] = [];
+    scheduler.register({
+      name: "staged",
+      offload: {
+        handle: (({ snap }: Lent) => {
+          const { fields, changed } = snap.comps[Made.id];
+          for (let i = 0; i < snap.rows; i++) seen.push([fields.on[i], fields.wide[i], fields.n[i]]);
+          changed[0] = 0b11;
+        }) as never,
+        reads: [],
+        writes: [Made],
+        zeroCopy: { build: () => ({ layouts: [{ cid: Made.id, fields: { on: "bool", wide: "i64", n: "f64" } }] }) },
+      },
+    });
+    const ran: string[] = [];
+    scheduler.register({ name: "later", stage: "late", run: () => void ran.push("later") });
+    await scheduler.runFrame(1);
+    expect(seen).toEqual([[1, 5n, 1], [0, 7n, 0], [0, 0n, 0], [0, 0n, 2]]);
+    expect(entities.map((e) => world.get(e, Made))).toEqual([
+      { on: true, wide: 5n, n: 1, note: "kept" },
+      { on: false, wide: 7n, n: 0 },
+      null,
+      { on: false, n: 2n },
+    ]);
+    // What fits no column fails its system, and nothing else.
+    world.set(entities[2], Made, { wide: 1.5 });
+    const { failures } = await failure(scheduler.runFrame(1));
+    expect(failures.map(({ message }) => message)).toEqual([
+      "system `staged` failed: ValueError: `Made.wide` must be a whole number for a column of `i64`, and is 1.5",
+    ]);
+    world.set(entities[2], Made, {});
+    // Nor does an object that cannot be copied.
+    world.set(entities[0], Made, { wide: 1n, get bad() { throw new TypeError("no"); } });
+    expect((await failure(scheduler.runFrame(1))).failures.map(({ cause }) => cause)).toEqual([new TypeError("no")]);
+    expect(ran).toHaveLength(3);
+  });
+
   test("see resources that lie in columns", async () => {
     const { scheduler, world, C, make } = setup();
     make(100);

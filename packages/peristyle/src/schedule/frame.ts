@@ -135,9 +135,9 @@ export class Frame {
         // Whatever has no job has `run`; see `Scheduler`.
         inline.push(lease);
       } else {
-        this.#stage(lease);
-        if (lease.list === 0) continue;
         try {
+          this.#stage(lease);
+          if (lease.list === 0) continue;
           tasks.push(this.#task(lease, system, job));
           offloaded.push(lease);
         } catch (error) {
@@ -241,12 +241,17 @@ export class Frame {
 
   #settle(lease: Lease): void {
     const { core } = this.#world;
-    const { planned, result, failure } = lease;
+    const { planned, result } = lease;
+    const { staging } = planned;
+    try {
+      if (staging && lease.list !== 0) staging.scatter();
+    } catch (error) {
+      lease.failure ??= error;
+    }
+    const { failure } = lease;
     if (failure !== undefined) {
       this.#failures.push({ position: planned.position, error: new SystemError(planned.system.name, failure) });
     }
-    const { staging } = planned;
-    if (staging && lease.list !== 0) staging.scatter();
     // The core knows nothing of staged ranges; of what never ran it is told that all of it failed.
     const count = staging || lease.list === 0 ? 0 : core.u32()[lease.list / 4 + 1];
     const failed = result ? (staging ? [] : result.failed) : failure === undefined ? [] : [...Array(count).keys()];

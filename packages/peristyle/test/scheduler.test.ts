@@ -386,6 +386,32 @@ describe("offloaded systems", () => {
     expect(skipped[2].message).toContain("system `kinds`, patch 6: there is no component with the id 999");
   });
 
+  test("patch who has an index when they return, not who has it afterwards", async () => {
+    const { scheduler, world, C, D, make } = setup();
+    const [a, b] = make(2);
+    const heirs: Entity[] = [];
+    const set = (eid: number, cid: unknown = C.id) => ({ kind: "set", eid, cid, value: { n: 100 } });
+    scheduler.register({
+      name: "patch",
+      offload: { handle: () => [set(a >>> 0), set(1.7), set(-4294967295), set(b, "length"), set(b >>> 0)], reads: [C], split: false },
+    });
+    scheduler.register({
+      name: "replace",
+      after: "patch",
+      writesComponents: [D],
+      run: () => {
+        heirs.push(world.createEntity({ [C.id]: { n: 5 } }));
+      },
+    });
+    // Its index is free from the next tick on, and the job still knows it.
+    world.destroyEntity(a);
+    const { applied, skipped } = await scheduler.runFrame(1);
+    expect(heirs[0] >>> 0).toBe(a >>> 0);
+    expect(values(world, C, [heirs[0], b])).toEqual([5, 100]);
+    expect(applied).toBe(1);
+    expect(skipped.map(({ code }) => code)).toEqual(["patch-entity", "patch-entity", "patch-entity", "patch-component"]);
+  });
+
   test("that return something else than patches fail, and nothing of it is done", async () => {
     const { scheduler, world, C, make } = setup();
     const entities = make(3);

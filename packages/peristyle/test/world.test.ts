@@ -1,6 +1,7 @@
 /** Worlds: entities, components, queries, commands, ticks. */
 import { describe, expect, test } from "vitest";
 import {
+  applyPatches,
   ComponentError,
   EntityError,
   makeBlueprint,
@@ -208,6 +209,19 @@ describe("entities", () => {
       expect(thrown(ask)).toBeInstanceOf(EntityError);
       expect(thrown(ask)).toMatchObject({ code: "entity-destroyed" });
     }
+  });
+
+  test("take ids of components as keys, and nothing else that a list has", () => {
+    const { world, Position } = setup();
+    const value = { x: 1, y: 2 };
+    for (const json of [`{"length":1}`, `{"__proto__":1}`, `{"":{}}`, `{"00":{}}`, `{"0.0":{}}`, `{"-1":{}}`, `{"map":1}`, `{"9":1}`]) {
+      const init = JSON.parse(json) as Record<number, unknown>;
+      expect(thrown(() => world.createEntity(init))).toMatchObject({ name: "ComponentError", code: "component-foreign" });
+      const blueprint = makeBlueprint("b", [{ c: Position }]);
+      expect(thrown(() => spawn(world, blueprint, 1, init))).toMatchObject({ code: "component-foreign" });
+    }
+    expect(world.size).toBe(0);
+    expect(world.get(world.createEntity(JSON.parse(`{"${Position.id}":{"x":1,"y":2}}`)), Position)).toEqual(value);
   });
 
   test("are safe integers, and nothing else is one", () => {
@@ -478,6 +492,47 @@ describe("ticks", () => {
     expect(world.get(made, Position)).toEqual({ x: 1, y: 2 });
     expect(world.isAlive(e)).toBe(true);
     expect(world.beginTick().length).toBe(0);
+  });
+});
+
+describe("patches", () => {
+  test("name entities by handle or index, and nothing else by accident", () => {
+    const { world, Position } = setup();
+    const entities = world.createEntities(3, new Map([[Position.id, { x: 0, y: 0 }]]));
+    const set = (eid: number, cid: unknown = Position.id) => ({ kind: "set", eid, cid, value: { x: eid, y: 0 } }) as never;
+    const wrong = [1.7, -4294967295, -1, NaN, 2 ** 60].map((eid) => set(eid));
+    const { applied, skipped } = applyPatches(world, [...wrong, set(1, "length"), set(1, "__proto__"), set(2)]);
+    expect(applied).toBe(1);
+    expect(skipped.map(({ code }) => code)).toEqual([
+      ...wrong.map(() => "patch-entity"),
+      "patch-component",
+      "patch-component",
+    ]);
+    expect(entities.map((e) => world.get(e, Position)!.x)).toEqual([0, 0, 2]);
+  });
+
+  test("are for those who had the index when they came", () => {
+    const { world, Position } = setup();
+    const made: Entity[] = [];
+    const e = world.createEntity({ [Position.id]: { x: 1, y: 1 } });
+    const Heir = world.defineComponent<number>({
+      name: "Heir",
+      onAdd: (w) => {
+        made.push(w.createEntity({ [Position.id]: { x: 5, y: 5 } }));
+      },
+    });
+    const other = world.createEntity();
+    world.destroyEntity(e);
+    // From the next tick on its index is free.
+    world.beginTick();
+    world.endTick();
+    const { skipped } = applyPatches(world, [
+      { kind: "add", eid: other, cid: Heir.id, value: 1 },
+      { kind: "set", eid: e >>> 0, cid: Position.id, value: { x: 9, y: 9 } },
+    ]);
+    expect(made[0] >>> 0).toBe(e >>> 0);
+    expect(skipped.map(({ code }) => code)).toEqual(["patch-entity"]);
+    expect(world.get(made[0], Position)).toEqual({ x: 5, y: 5 });
   });
 });
 

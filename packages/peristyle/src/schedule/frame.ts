@@ -12,7 +12,7 @@ import { skippedFor, type Applied, type CommandBuffer } from "../world/commands.
 import type { Entity } from "../world/component.js";
 import type { World } from "../world/world.js";
 import { hooks } from "./hooks.js";
-import { mergePatches } from "./merge.js";
+import { mergePatches, targets, type Target } from "./merge.js";
 import type { Placement } from "./placement.js";
 import type { Staging } from "./staging.js";
 import type { System, SystemContext } from "./system.js";
@@ -68,6 +68,8 @@ interface Lease {
   rows: number;
   readonly cmd: CommandBuffer;
   result?: LeaseResult;
+  /** Whom its patches are for. */
+  targets?: readonly Target[];
   failure?: unknown;
 }
 
@@ -256,6 +258,8 @@ export class Frame {
     const count = staging || lease.list === 0 ? 0 : core.u32()[lease.list / 4 + 1];
     const failed = result ? (staging ? [] : result.failed) : failure === undefined ? [] : [...Array(count).keys()];
     core.check(core.abi.settle(planned.number, failed.length > 0 ? core.writeWords(failed) : 0));
+    // Systems that run before the merge may destroy entities, and give their indices to others.
+    if (result && result.patches.length > 0) lease.targets = targets(this.#world, result.patches);
     this.#recorded.push(lease);
   }
 
@@ -266,9 +270,11 @@ export class Frame {
     const recorded = this.#recorded.sort((a, b) => a.planned.position - b.planned.position);
     this.#recorded = [];
     if (gone > 0) this.#despawn(core.readNumbers(gone), recorded);
-    for (const { result, cmd, planned } of recorded) {
+    for (const { result, targets, cmd, planned } of recorded) {
       const { name } = planned.system;
-      if (result && result.patches.length > 0) this.#take(planned.position, name, mergePatches(this.#world, name, result.patches));
+      if (result && targets) {
+        this.#take(planned.position, name, mergePatches(this.#world, name, result.patches, targets));
+      }
       if (cmd.length > 0) this.#take(planned.position, name, cmd.flush());
     }
   }

@@ -133,10 +133,16 @@ export class World {
     throw new ComponentError("component-foreign", `\`${name}\` is no component that was defined by this world`);
   }
 
+  /** @internal The component of an id, which may be anything. */
+  known(id: unknown): Component | undefined {
+    // A list has more than its elements: `length`, and what its prototype has.
+    return typeof id === "number" ? this.#components[id] : undefined;
+  }
+
   #byId(id: string | number): Component {
-    const component = this.#components[id as number];
+    const component = this.known(typeof id === "string" ? idOf(id) : id);
     if (component) return component;
-    throw new ComponentError("component-foreign", `there is no component with the id ${id}`);
+    throw new ComponentError("component-foreign", `there is no component with the id ${JSON.stringify(id)}`);
   }
 
   // Entities
@@ -159,7 +165,7 @@ export class World {
     const values = new Array<unknown>(keys.length);
     let table = this.#root;
     for (let i = 0; i < keys.length; i++) {
-      const id = Number(keys[i]);
+      const id = idOf(keys[i]);
       const component = this.#components[id] ?? this.#byId(keys[i]);
       table = this.storage.with(table, component);
       values[i] = component.initial(init[id]);
@@ -505,8 +511,12 @@ export class World {
     }
   }
 
-  /** @internal Applies a change of a job to the entity that it names by its handle, or by its index. */
+  /** @internal The entity that a job names by its handle, or by its index as of now. Throws for what is neither. */
   byIndex(eid: number): Entity {
+    // The core would take its lowest 32 bits, and so another entity.
+    if (!Number.isSafeInteger(eid) || eid < 0) {
+      throw new EntityError("entity-invalid", `${String(eid)} is neither a handle nor an index of an entity`);
+    }
     return eid < 2 ** 32 ? this.core.check(this.core.abi.entity(eid)) : eid;
   }
 
@@ -559,6 +569,17 @@ export class World {
     if (component.codec) component.codec.write(chunk.groups[component.id]!.columns, row, value);
     else component.values[indexOf(entity)] = value;
   }
+}
+
+/** The component id that a key is; -1 of any other text: `01` and `length` are no ids. */
+export function idOf(key: string): number {
+  let id = 0;
+  for (let i = 0; i < key.length; i++) {
+    const digit = key.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    id = id * 10 + digit;
+  }
+  return key === "" || (key.length > 1 && key.charCodeAt(0) === 48) ? -1 : id;
 }
 
 /** The index of an entity: bits 0 to 31 of its handle. */

@@ -153,6 +153,13 @@ describe("components", () => {
     expect(thrown(define({ name: "A", fields: {} }))).toMatchObject({ code: "component-fields" });
     expect(thrown(define({ name: "A", fields: { v: ["f32", 0] } }))).toMatchObject({ code: "component-fields" });
     expect(thrown(define({ name: "A", fields: { a: { b: "f32" }, a_b: "f32" } }))).toMatchObject({ code: "component-fields" });
+    for (const name of ["A\nx:f32", "A\r", "A\0", "A\u2028", "__proto__"]) {
+      expect(thrown(define({ name }))).toMatchObject({ name: "ComponentError", code: "component-name" });
+      expect(thrown(() => world.defineResource({ name, fields: { x: "f32" }, rows: 1 }))).toMatchObject({ code: "component-name" });
+    }
+    for (const fields of [{ "x:f32\ny": "f32" }, { ["__proto__"]: "f32" }, { __proto: { _: "f32" } }]) {
+      expect(thrown(define({ name: "A", fields }))).toMatchObject({ code: "component-fields" });
+    }
     let deep: object | string = "f32";
     for (let i = 0; i < 40; i++) deep = { d: deep };
     expect(thrown(define({ name: "A", fields: { deep } }))).toMatchObject({ code: "component-fields" });

@@ -35,6 +35,15 @@ function setup(stages?: Stage[]) {
 const values = (world: World, C: Parameters<World["get"]>[1], entities: Entity[]) =>
   entities.map((e) => (world.get(e, C) as { n: number } | undefined)?.n);
 
+function failureOf(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
 async function failure(frame: Promise<unknown>): Promise<FrameFailure> {
   const error = await frame.then(
     () => undefined,
@@ -88,7 +97,7 @@ describe("plans", () => {
   });
 
   test("refuse what cannot be", () => {
-    const { scheduler, world } = setup();
+    const { scheduler, world, C, D } = setup();
     const run = () => {};
     const code = (options: object) => {
       try {
@@ -109,6 +118,12 @@ describe("plans", () => {
     expect(code({ name: "x", run })).toBe("system-taken");
     scheduler.register({ name: "y", run, after: ["z"] });
     expect(() => scheduler.compile()).toThrow(/`y` is ordered by `z`, and no system has this name/);
+    const other = new Scheduler(world);
+    open.push(other);
+    other.register({ name: "w", query: { all: [D] }, offload: { handle: () => [], reads: [C] } });
+    const refused = failureOf(() => other.compile());
+    expect(refused).toBeInstanceOf(ScheduleError);
+    expect(refused).toMatchObject({ code: "system-options", message: expect.stringContaining("system `w` uses `C`") });
     scheduler.register({ name: "z", run, after: ["y"] });
     expect(() => scheduler.compile()).toThrow(ScheduleError);
     expect(() => new Scheduler(world, ["late", "update", "late"])).toThrow(ScheduleError);
@@ -580,5 +595,29 @@ describe("offloaded systems", () => {
     await scheduler.runFrame(1);
     expect(codes).toEqual(["frame-running"]);
     expect(world.size).toBe(11);
+  });
+
+  test("keep rows from moving until all of their wave is over, however fast they are", async () => {
+    const { scheduler, world, C, D, make } = setup();
+    make(10);
+    let codes: unknown[] = [];
+    const tryIt = () => codes.push((failureOf(() => world.createEntity()) as TickError | undefined)?.code);
+    scheduler.register({ name: "job", offload: { handle: () => [], reads: [C] } });
+    scheduler.register({
+      name: "beside",
+      readsComponents: [D],
+      run: async () => {
+        tryIt();
+        // The job is long over.
+        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+        tryIt();
+      },
+    });
+    scheduler.register({ name: "after", after: ["job", "beside"], run: () => void tryIt() });
+    await scheduler.runFrame(1);
+    expect(codes).toEqual(["frame-running", "frame-running", undefined]);
+    codes = [];
+    tryIt();
+    expect(codes).toEqual([undefined]);
   });
 });

@@ -2,7 +2,7 @@
  * One frame under way: waves of leases, and what is merged between them.
  *
  * # Rules
- * - Rows are lent from dispatch until their results are there; the world refuses to move rows meanwhile.
+ * - Rows are lent from dispatch until all of their wave is over; the world refuses to move rows meanwhile.
  * - A wave is settled as a whole, in the order in which it was handed out.
  */
 import { HEADER, NEXT } from "../core/abi.js";
@@ -147,10 +147,16 @@ export class Frame {
         }
       }
     }
-    const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
-    const running = inline.map((lease) => this.#inPlace(lease));
-    for (const promise of running) if (promise) await promise;
-    if (results) await results;
+    // Until all of the wave is over: what a system in place may do must not depend on how fast jobs beside it are.
+    if (offloaded.length > 0) this.#world.lend();
+    try {
+      const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
+      const running = inline.map((lease) => this.#inPlace(lease));
+      for (const promise of running) if (promise) await promise;
+      if (results) await results;
+    } finally {
+      if (offloaded.length > 0) this.#world.giveBack();
+    }
     for (const lease of leases) this.#settle(lease);
   }
 
@@ -192,7 +198,6 @@ export class Frame {
     // While systems run in place beside it, the caller's thread is theirs.
     const place = chosen === "any" && besides ? "workers" : chosen;
     if (place !== "caller") this.#dispatches++;
-    this.#world.lend();
     try {
       const start = performance.now();
       const placed = tasks.map((task, i): LeaseTask => ({ ...task, place: leases[i].oneLane ? "caller" : place }));
@@ -205,8 +210,6 @@ export class Frame {
       });
     } catch (error) {
       for (const lease of leases) lease.failure = error;
-    } finally {
-      this.#world.giveBack();
     }
   }
 

@@ -35,6 +35,15 @@ function setup(stages?: Stage[]) {
 const values = (world: World, C: Parameters<World["get"]>[1], entities: Entity[]) =>
   entities.map((e) => (world.get(e, C) as { n: number } | undefined)?.n);
 
+function failureOf(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
 async function failure(frame: Promise<unknown>): Promise<FrameFailure> {
   const error = await frame.then(
     () => undefined,
@@ -88,7 +97,7 @@ describe("plans", () => {
   });
 
   test("refuse what cannot be", () => {
-    const { scheduler, world } = setup();
+    const { scheduler, world, C, D } = setup();
     const run = () => {};
     const code = (options: object) => {
       try {
@@ -109,6 +118,12 @@ describe("plans", () => {
     expect(code({ name: "x", run })).toBe("system-taken");
     scheduler.register({ name: "y", run, after: ["z"] });
     expect(() => scheduler.compile()).toThrow(/`y` is ordered by `z`, and no system has this name/);
+    const other = new Scheduler(world);
+    open.push(other);
+    other.register({ name: "w", query: { all: [D] }, offload: { handle: () => [], reads: [C] } });
+    const refused = failureOf(() => other.compile());
+    expect(refused).toBeInstanceOf(ScheduleError);
+    expect(refused).toMatchObject({ code: "system-options", message: expect.stringContaining("system `w` uses `C`") });
     scheduler.register({ name: "z", run, after: ["y"] });
     expect(() => scheduler.compile()).toThrow(ScheduleError);
     expect(() => new Scheduler(world, ["late", "update", "late"])).toThrow(ScheduleError);
@@ -215,6 +230,54 @@ describe("frames", () => {
     await lenient.runFrame(1);
     expect(told).toEqual(["bad"]);
     await lenient.close();
+  });
+
+  test("go on when hooks throw while changes are made, and tell whose changes they were", async () => {
+    const { scheduler, world, C, make } = setup();
+    const no = () => {
+      throw new TypeError("no");
+    };
+    const Adds = world.defineComponent<number>({ name: "Adds", onAdd: no });
+    const Removes = world.defineComponent<number>({ name: "Removes", onRemove: no });
+    const [e, stays, goes] = make(3);
+    world.addComponent(e, Removes, 1);
+    world.addComponent(stays, Removes, 1);
+    const ran: string[] = [];
+    scheduler
+      .register({
+        name: "a records",
+        readsComponents: [C],
+        run: ({ cmd }) => {
+          cmd.createEntity({ [Adds.id]: 1 });
+          cmd.createEntity();
+        },
+      })
+      .register({
+        name: "b patches",
+        offload: { handle: () => [{ kind: "remove", eid: e, cid: Removes.id }, { kind: "set", eid: e, cid: C.id, value: { n: 7 } }], reads: [C], split: false },
+      })
+      .register({
+        name: "c marks",
+        offload: {
+          handle: (({ snap }: { snap: { despawn: Uint8Array; eids: Int32Array } }) => {
+            snap.eids.forEach((eid, row) => void (eid === e >>> 0 || (snap.despawn[row >> 3] |= 1 << (row & 7))));
+          }) as never,
+          reads: [C],
+          despawns: true,
+        },
+      })
+      .register({ name: "d records", readsComponents: [C], run: ({ cmd }) => void cmd.createEntity() })
+      .register({ name: "later", stage: "late", run: () => void ran.push("later") });
+    let ticks = 0;
+    world.onTick(() => ticks++);
+    const { failures } = await failure(scheduler.runFrame(1));
+    expect(failures.map(({ system }) => system)).toEqual(["a records", "b patches", "c marks"]);
+    expect(failures.every(({ cause }) => cause instanceof TypeError)).toBe(true);
+    expect([ran, ticks]).toEqual([["later"], 1]);
+    expect(world.get(e, C)).toEqual({ n: 7 });
+    expect([world.has(e, Removes), world.isAlive(stays), world.isAlive(goes)]).toEqual([true, true, false]);
+    // Of the frame's three entities all are there; the first, too, was made before its hook was told.
+    expect(world.size).toBe(5);
   });
 
   test("pass over systems whose query is empty, if asked", async () => {
@@ -338,6 +401,32 @@ describe("offloaded systems", () => {
     expect(skipped[2].message).toContain("system `kinds`, patch 6: there is no component with the id 999");
   });
 
+  test("patch who has an index when they return, not who has it afterwards", async () => {
+    const { scheduler, world, C, D, make } = setup();
+    const [a, b] = make(2);
+    const heirs: Entity[] = [];
+    const set = (eid: number, cid: unknown = C.id) => ({ kind: "set", eid, cid, value: { n: 100 } });
+    scheduler.register({
+      name: "patch",
+      offload: { handle: () => [set(a >>> 0), set(1.7), set(-4294967295), set(b, "length"), set(b >>> 0)], reads: [C], split: false },
+    });
+    scheduler.register({
+      name: "replace",
+      after: "patch",
+      writesComponents: [D],
+      run: () => {
+        heirs.push(world.createEntity({ [C.id]: { n: 5 } }));
+      },
+    });
+    // Its index is free from the next tick on, and the job still knows it.
+    world.destroyEntity(a);
+    const { applied, skipped } = await scheduler.runFrame(1);
+    expect(heirs[0] >>> 0).toBe(a >>> 0);
+    expect(values(world, C, [heirs[0], b])).toEqual([5, 100]);
+    expect(applied).toBe(1);
+    expect(skipped.map(({ code }) => code)).toEqual(["patch-entity", "patch-entity", "patch-entity", "patch-component"]);
+  });
+
   test("that return something else than patches fail, and nothing of it is done", async () => {
     const { scheduler, world, C, make } = setup();
     const entities = make(3);
@@ -362,6 +451,49 @@ describe("offloaded systems", () => {
     expect(world.size).toBe(10_000);
     expect(entities.every((e, i) => world.isAlive(e) === (i % 2 === 0))).toBe(true);
     expect(gone).toEqual([55]);
+  });
+
+  test("work on columns that are made of objects, whatever these hold", async () => {
+    const { scheduler, world } = setup();
+    const Made = world.defineComponent<object | null>({ name: "Made" });
+    const objects = [{ on: true, wide: 5n, n: 1, note: "kept" }, { wide: 7 }, null, { on: false, n: 2n }];
+    const entities = objects.map((value) => world.createEntity({ [Made.id]: value }));
+    type Lent = { snap: { rows: number; comps: Record<number, { fields: Record<string, unknown[]>; changed: Uint8Array }> } };
+    const seen: unknown[] = [];
+    scheduler.register({
+      name: "staged",
+      offload: {
+        handle: (({ snap }: Lent) => {
+          const { fields, changed } = snap.comps[Made.id];
+          for (let i = 0; i < snap.rows; i++) seen.push([fields.on[i], fields.wide[i], fields.n[i]]);
+          changed[0] = 0b11;
+        }) as never,
+        reads: [],
+        writes: [Made],
+        zeroCopy: { build: () => ({ layouts: [{ cid: Made.id, fields: { on: "bool", wide: "i64", n: "f64" } }] }) },
+      },
+    });
+    const ran: string[] = [];
+    scheduler.register({ name: "later", stage: "late", run: () => void ran.push("later") });
+    await scheduler.runFrame(1);
+    expect(seen).toEqual([[1, 5n, 1], [0, 7n, 0], [0, 0n, 0], [0, 0n, 2]]);
+    expect(entities.map((e) => world.get(e, Made))).toEqual([
+      { on: true, wide: 5n, n: 1, note: "kept" },
+      { on: false, wide: 7n, n: 0 },
+      null,
+      { on: false, n: 2n },
+    ]);
+    // What fits no column fails its system, and nothing else.
+    world.set(entities[2], Made, { wide: 1.5 });
+    const { failures } = await failure(scheduler.runFrame(1));
+    expect(failures.map(({ message }) => message)).toEqual([
+      "system `staged` failed: ValueError: `Made.wide` must be a whole number for a column of `i64`, and is 1.5",
+    ]);
+    world.set(entities[2], Made, {});
+    // Nor does an object that cannot be copied.
+    world.set(entities[0], Made, { wide: 1n, get bad() { throw new TypeError("no"); } });
+    expect((await failure(scheduler.runFrame(1))).failures.map(({ cause }) => cause)).toEqual([new TypeError("no")]);
+    expect(ran).toHaveLength(3);
   });
 
   test("see resources that lie in columns", async () => {
@@ -463,5 +595,29 @@ describe("offloaded systems", () => {
     await scheduler.runFrame(1);
     expect(codes).toEqual(["frame-running"]);
     expect(world.size).toBe(11);
+  });
+
+  test("keep rows from moving until all of their wave is over, however fast they are", async () => {
+    const { scheduler, world, C, D, make } = setup();
+    make(10);
+    let codes: unknown[] = [];
+    const tryIt = () => codes.push((failureOf(() => world.createEntity()) as TickError | undefined)?.code);
+    scheduler.register({ name: "job", offload: { handle: () => [], reads: [C] } });
+    scheduler.register({
+      name: "beside",
+      readsComponents: [D],
+      run: async () => {
+        tryIt();
+        // The job is long over.
+        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+        tryIt();
+      },
+    });
+    scheduler.register({ name: "after", after: ["job", "beside"], run: () => void tryIt() });
+    await scheduler.runFrame(1);
+    expect(codes).toEqual(["frame-running", "frame-running", undefined]);
+    codes = [];
+    tryIt();
+    expect(codes).toEqual([undefined]);
   });
 });

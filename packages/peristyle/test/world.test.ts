@@ -1,6 +1,7 @@
 /** Worlds: entities, components, queries, commands, ticks. */
 import { describe, expect, test } from "vitest";
 import {
+  applyPatches,
   ComponentError,
   EntityError,
   makeBlueprint,
@@ -127,6 +128,19 @@ describe("components", () => {
     ]);
   });
 
+  test("whose hook throws when many go keep their entity, and the others go", () => {
+    const { world } = setup();
+    const Picky = world.defineComponent<number>({
+      name: "Picky",
+      onRemove: (_, __, n) => {
+        if (n === 1) throw new TypeError("not me");
+      },
+    });
+    const entities = world.createEntities(3, new Map([[Picky.id, (n: number) => n]]));
+    expect(thrown(() => world.destroyEntities(entities)).message).toBe("not me");
+    expect(entities.map((e) => world.isAlive(e) && world.get(e, Picky))).toEqual([false, 1, false]);
+  });
+
   test("that are wrongly defined are refused, by name and field", () => {
     const { world } = setup();
     const define = (options: object) => () => world.defineComponent(options as never);
@@ -139,6 +153,13 @@ describe("components", () => {
     expect(thrown(define({ name: "A", fields: {} }))).toMatchObject({ code: "component-fields" });
     expect(thrown(define({ name: "A", fields: { v: ["f32", 0] } }))).toMatchObject({ code: "component-fields" });
     expect(thrown(define({ name: "A", fields: { a: { b: "f32" }, a_b: "f32" } }))).toMatchObject({ code: "component-fields" });
+    for (const name of ["A\nx:f32", "A\r", "A\0", "A\u2028", "__proto__"]) {
+      expect(thrown(define({ name }))).toMatchObject({ name: "ComponentError", code: "component-name" });
+      expect(thrown(() => world.defineResource({ name, fields: { x: "f32" }, rows: 1 }))).toMatchObject({ code: "component-name" });
+    }
+    for (const fields of [{ "x:f32\ny": "f32" }, { ["__proto__"]: "f32" }, { __proto: { _: "f32" } }]) {
+      expect(thrown(define({ name: "A", fields }))).toMatchObject({ code: "component-fields" });
+    }
     let deep: object | string = "f32";
     for (let i = 0; i < 40; i++) deep = { d: deep };
     expect(thrown(define({ name: "A", fields: { deep } }))).toMatchObject({ code: "component-fields" });
@@ -195,6 +216,19 @@ describe("entities", () => {
       expect(thrown(ask)).toBeInstanceOf(EntityError);
       expect(thrown(ask)).toMatchObject({ code: "entity-destroyed" });
     }
+  });
+
+  test("take ids of components as keys, and nothing else that a list has", () => {
+    const { world, Position } = setup();
+    const value = { x: 1, y: 2 };
+    for (const json of [`{"length":1}`, `{"__proto__":1}`, `{"":{}}`, `{"00":{}}`, `{"0.0":{}}`, `{"-1":{}}`, `{"map":1}`, `{"9":1}`]) {
+      const init = JSON.parse(json) as Record<number, unknown>;
+      expect(thrown(() => world.createEntity(init))).toMatchObject({ name: "ComponentError", code: "component-foreign" });
+      const blueprint = makeBlueprint("b", [{ c: Position }]);
+      expect(thrown(() => spawn(world, blueprint, 1, init))).toMatchObject({ code: "component-foreign" });
+    }
+    expect(world.size).toBe(0);
+    expect(world.get(world.createEntity(JSON.parse(`{"${Position.id}":{"x":1,"y":2}}`)), Position)).toEqual(value);
   });
 
   test("are safe integers, and nothing else is one", () => {
@@ -434,6 +468,78 @@ describe("ticks", () => {
     expect(applied).toBe(2);
     expect(skipped.map(({ code }) => code)).toEqual(["patch-entity", "patch-value"]);
     expect(world.size).toBe(1);
+  });
+
+  test("end though hooks throw, and their other commands are carried out", () => {
+    const { world, Position } = setup();
+    const no = () => {
+      throw new TypeError("no");
+    };
+    const Adds = world.defineComponent<number>({ name: "Adds", onAdd: no });
+    const Removes = world.defineComponent<number>({ name: "Removes", onRemove: no });
+    const Defaults = world.defineComponent<number>({ name: "Defaults", defaults: no });
+    const e = world.createEntity({ [Removes.id]: 1 });
+    let ticks = 0;
+    world.onTick(() => ticks++);
+    const cmd = world.beginTick();
+    const made = cmd.createEntity({ [Adds.id]: 1 });
+    cmd.add(made, Position, { x: 1, y: 2 });
+    cmd.destroyEntity(e);
+    cmd.add(e, Defaults);
+    cmd.createEntity({ [Position.id]: { x: 5, y: 5 } });
+    const { applied, skipped } = world.endTick();
+    expect([applied, ticks]).toEqual([2, 1]);
+    expect(skipped.map(({ message }) => message)).toEqual([
+      "command `create`: TypeError: no",
+      "command `destroy`: TypeError: no",
+      "command `add`: TypeError: no",
+    ]);
+    expect(skipped[0].cause).toBeInstanceOf(TypeError);
+    // The entity was there before its hook was told.
+    expect(world.get(made, Position)).toEqual({ x: 1, y: 2 });
+    expect(world.isAlive(e)).toBe(true);
+    expect(world.beginTick().length).toBe(0);
+  });
+});
+
+describe("patches", () => {
+  test("name entities by handle or index, and nothing else by accident", () => {
+    const { world, Position } = setup();
+    const entities = world.createEntities(3, new Map([[Position.id, { x: 0, y: 0 }]]));
+    const set = (eid: number, cid: unknown = Position.id) => ({ kind: "set", eid, cid, value: { x: eid, y: 0 } }) as never;
+    const wrong = [1.7, -4294967295, -1, NaN, 2 ** 60].map((eid) => set(eid));
+    const { applied, skipped } = applyPatches(world, [...wrong, set(1, "length"), set(1, "__proto__"), set(2)]);
+    expect(applied).toBe(1);
+    expect(skipped.map(({ code }) => code)).toEqual([
+      ...wrong.map(() => "patch-entity"),
+      "patch-component",
+      "patch-component",
+    ]);
+    expect(entities.map((e) => world.get(e, Position)!.x)).toEqual([0, 0, 2]);
+  });
+
+  test("are for those who had the index when they came", () => {
+    const { world, Position } = setup();
+    const made: Entity[] = [];
+    const e = world.createEntity({ [Position.id]: { x: 1, y: 1 } });
+    const Heir = world.defineComponent<number>({
+      name: "Heir",
+      onAdd: (w) => {
+        made.push(w.createEntity({ [Position.id]: { x: 5, y: 5 } }));
+      },
+    });
+    const other = world.createEntity();
+    world.destroyEntity(e);
+    // From the next tick on its index is free.
+    world.beginTick();
+    world.endTick();
+    const { skipped } = applyPatches(world, [
+      { kind: "add", eid: other, cid: Heir.id, value: 1 },
+      { kind: "set", eid: e >>> 0, cid: Position.id, value: { x: 9, y: 9 } },
+    ]);
+    expect(made[0] >>> 0).toBe(e >>> 0);
+    expect(skipped.map(({ code }) => code)).toEqual(["patch-entity"]);
+    expect(world.get(made[0], Position)).toEqual({ x: 5, y: 5 });
   });
 });
 

@@ -2,16 +2,17 @@
  * One frame under way: waves of leases, and what is merged between them.
  *
  * # Rules
- * - Rows are lent from dispatch until their results are there; the world refuses to move rows meanwhile.
+ * - Rows are lent from dispatch until all of their wave is over; the world refuses to move rows meanwhile.
  * - A wave is settled as a whole, in the order in which it was handed out.
  */
 import { HEADER, NEXT } from "../core/abi.js";
-import { CoreError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
+import { CoreError, PeristyleError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
 import type { JobId, Lanes, LeaseResult, LeaseTask } from "../workers/lanes.js";
-import type { CommandBuffer } from "../world/commands.js";
+import { skippedFor, type Applied, type CommandBuffer } from "../world/commands.js";
+import type { Entity } from "../world/component.js";
 import type { World } from "../world/world.js";
 import { hooks } from "./hooks.js";
-import { mergePatches } from "./merge.js";
+import { mergePatches, targets, type Target } from "./merge.js";
 import type { Placement } from "./placement.js";
 import type { Staging } from "./staging.js";
 import type { System, SystemContext } from "./system.js";
@@ -25,7 +26,7 @@ export interface FrameReport {
   readonly dispatches: number;
   /** How many changes were merged. */
   readonly applied: number;
-  /** Changes that were not made, as what they name was gone. */
+  /** Changes that were not made, as what they name was gone, or a hook of a component threw. */
   readonly skipped: readonly WorldPatchError[];
   /** Systems that failed, in the plan's order. */
   readonly failures: readonly SystemError[];
@@ -67,6 +68,8 @@ interface Lease {
   rows: number;
   readonly cmd: CommandBuffer;
   result?: LeaseResult;
+  /** Whom its patches are for. */
+  targets?: readonly Target[];
   failure?: unknown;
 }
 
@@ -134,9 +137,9 @@ export class Frame {
         // Whatever has no job has `run`; see `Scheduler`.
         inline.push(lease);
       } else {
-        this.#stage(lease);
-        if (lease.list === 0) continue;
         try {
+          this.#stage(lease);
+          if (lease.list === 0) continue;
           tasks.push(this.#task(lease, system, job));
           offloaded.push(lease);
         } catch (error) {
@@ -144,10 +147,16 @@ export class Frame {
         }
       }
     }
-    const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
-    const running = inline.map((lease) => this.#inPlace(lease));
-    for (const promise of running) if (promise) await promise;
-    if (results) await results;
+    // Until all of the wave is over: what a system in place may do must not depend on how fast jobs beside it are.
+    if (offloaded.length > 0) this.#world.lend();
+    try {
+      const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
+      const running = inline.map((lease) => this.#inPlace(lease));
+      for (const promise of running) if (promise) await promise;
+      if (results) await results;
+    } finally {
+      if (offloaded.length > 0) this.#world.giveBack();
+    }
     for (const lease of leases) this.#settle(lease);
   }
 
@@ -189,7 +198,6 @@ export class Frame {
     // While systems run in place beside it, the caller's thread is theirs.
     const place = chosen === "any" && besides ? "workers" : chosen;
     if (place !== "caller") this.#dispatches++;
-    this.#world.lend();
     try {
       const start = performance.now();
       const placed = tasks.map((task, i): LeaseTask => ({ ...task, place: leases[i].oneLane ? "caller" : place }));
@@ -202,8 +210,6 @@ export class Frame {
       });
     } catch (error) {
       for (const lease of leases) lease.failure = error;
-    } finally {
-      this.#world.giveBack();
     }
   }
 
@@ -240,16 +246,23 @@ export class Frame {
 
   #settle(lease: Lease): void {
     const { core } = this.#world;
-    const { planned, result, failure } = lease;
+    const { planned, result } = lease;
+    const { staging } = planned;
+    try {
+      if (staging && lease.list !== 0) staging.scatter();
+    } catch (error) {
+      lease.failure ??= error;
+    }
+    const { failure } = lease;
     if (failure !== undefined) {
       this.#failures.push({ position: planned.position, error: new SystemError(planned.system.name, failure) });
     }
-    const { staging } = planned;
-    if (staging && lease.list !== 0) staging.scatter();
     // The core knows nothing of staged ranges; of what never ran it is told that all of it failed.
     const count = staging || lease.list === 0 ? 0 : core.u32()[lease.list / 4 + 1];
     const failed = result ? (staging ? [] : result.failed) : failure === undefined ? [] : [...Array(count).keys()];
     core.check(core.abi.settle(planned.number, failed.length > 0 ? core.writeWords(failed) : 0));
+    // Systems that run before the merge may destroy entities, and give their indices to others.
+    if (result && result.patches.length > 0) lease.targets = targets(this.#world, result.patches);
     this.#recorded.push(lease);
   }
 
@@ -257,17 +270,41 @@ export class Frame {
   #merge(): void {
     const { core } = this.#world;
     const gone = core.check(core.abi.merge());
-    if (gone > 0) this.#applied += this.#world.destroyEntities(core.readNumbers(gone));
     const recorded = this.#recorded.sort((a, b) => a.planned.position - b.planned.position);
     this.#recorded = [];
-    for (const { result, cmd, planned } of recorded) {
-      if (result && result.patches.length > 0) this.#take(mergePatches(this.#world, planned.system.name, result.patches));
-      if (cmd.length > 0) this.#take(cmd.flush());
+    if (gone > 0) this.#despawn(core.readNumbers(gone), recorded);
+    for (const { result, targets, cmd, planned } of recorded) {
+      const { name } = planned.system;
+      if (result && targets) {
+        this.#take(planned.position, name, mergePatches(this.#world, name, result.patches, targets));
+      }
+      if (cmd.length > 0) this.#take(planned.position, name, cmd.flush());
     }
   }
 
-  #take({ applied, skipped }: { readonly applied: number; readonly skipped: readonly WorldPatchError[] }): void {
-    this.#applied += applied;
-    this.#skipped.push(...skipped);
+  /** Destroys the entities that jobs marked. */
+  #despawn(entities: ArrayLike<Entity>, recorded: readonly Lease[]): void {
+    const skipped: WorldPatchError[] = [];
+    const applied = this.#world.destroyAll(entities, (entity, thrown) => {
+      skipped.push(skippedFor(`despawn of entity ${entity}`, thrown));
+    });
+    if (skipped.length === 0) return void (this.#applied += applied);
+    // The core gives the marks of all jobs as one, so if several mark rows, all of them are named.
+    const marking = recorded.map(({ planned }) => planned).filter(({ system }) => system.offload?.despawns);
+    const name = marking.map(({ system }) => system.name).join(", ");
+    this.#take(marking[0]?.position ?? 0, name, { applied, skipped });
   }
+
+  /** Takes note of what became of changes. What hooks threw is no matter of what is gone: the system failed by it. */
+  #take(position: number, name: string, { applied, skipped }: Applied): void {
+    this.#applied += applied;
+    for (const error of skipped) this.#skipped.push(error);
+    const thrown = skipped.find(({ cause }) => cause !== undefined && !isRefusal(cause));
+    if (thrown) this.#failures.push({ position, error: new SystemError(name, thrown.cause) });
+  }
+}
+
+/** Whether the world said no, rather than something broke off. */
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof PeristyleError && !(cause instanceof CoreError);
 }

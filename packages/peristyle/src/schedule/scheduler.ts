@@ -11,7 +11,7 @@
  * - Merges are in order of the plan, whatever finished first: the same world on one lane or many.
  * - Frames never overlap: who asks for one while another runs gets it afterwards.
  */
-import { FrameFailure, JobError, ScheduleError, TickError, type SystemError } from "../errors.js";
+import { CoreError, FrameFailure, JobError, ScheduleError, TickError, type SystemError } from "../errors.js";
 import { createLanes, type JobId, type JobSource, type Lanes, type LanesOptions } from "../workers/index.js";
 import { isNode } from "../workers/node.js";
 import type { ResourcesBag } from "../world/resource.js";
@@ -115,7 +115,7 @@ export class Scheduler {
       const spec = entry.querySpec(this.world);
       // Of its own: what it writes is not shown to it again.
       const query = spec && this.world.newQuery(spec);
-      const number = core.check(core.abi.system(core.writeText(entry.text(query?.id))));
+      const number = this.#add(entry, query?.id);
       const planned: Planned = { system: entry, number, position: 0, job: undefined, broken: undefined };
       if (spec && entry.layouts.size > 0) planned.staging = new Staging(this.world, entry, this.world.newQuery(spec));
       this.#systems.set(name, planned);
@@ -137,6 +137,20 @@ export class Scheduler {
     }
     const text = core.readText(core.check(core.abi.plan_text()));
     return (this.#plan = { stages: this.stages, batchesByStage, topoOrder, text });
+  }
+
+  /** Tells the core of a system, and gives its number. */
+  #add(system: System, query: number | undefined): number {
+    const { core } = this.world;
+    try {
+      return core.check(core.abi.system(core.writeText(system.text(query))));
+    } catch (error) {
+      // What it refuses is what the system was registered with: components that its query does not ask for.
+      if (!(error instanceof CoreError) || error.code !== "core-refused") throw error;
+      const isNamed = error.message.includes(`\`${system.name}\``);
+      const message = isNamed ? error.message : `system \`${system.name}\`: ${error.message}`;
+      throw new ScheduleError("system-options", message, { cause: error });
+    }
   }
 
   /** The plan: batches of systems by stage. */

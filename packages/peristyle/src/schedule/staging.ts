@@ -10,6 +10,7 @@
  * - Only rows that the job marked become objects again: new ones, with all other properties of the old.
  */
 import type { Core } from "../core/core.js";
+import { ValueError } from "../errors.js";
 import type { Component } from "../world/component.js";
 import { COLUMN_ARRAYS, type Column, type Scalar } from "../world/fields.js";
 import type { Query } from "../world/query.js";
@@ -33,6 +34,7 @@ const bitsBytes = (rows: number) => Math.ceil(rows / 64) * 8;
 interface Staged {
   readonly component: Component;
   readonly names: readonly string[];
+  readonly scalars: readonly Scalar[];
   readonly columns: readonly Column[];
   readonly changed: Uint8Array;
 }
@@ -134,8 +136,10 @@ export class Staging {
           return column;
         });
         const names = known.map(([name]) => name);
-        fill(component, names, lie, chunk.eids, rows);
-        staged.push({ component, names, columns: lie, changed: bits });
+        const scalars = known.map(([, scalar]) => scalar);
+        const one: Staged = { component, names, scalars, columns: lie, changed: bits };
+        fill(one, chunk.eids, rows);
+        staged.push(one);
       }
       words.set([component.id, access, changed, columns, lie.length, 0], at);
       lie.forEach((column, field) => {
@@ -148,31 +152,59 @@ export class Staging {
     return data;
   }
 
-  /** Makes objects of the rows that the job marked. */
+  /** Makes objects of the rows that the job marked, and tells everybody of all that it marked. */
   scatter(): void {
     const { core } = this.#world;
-    for (const { view, staged } of this.#ranges) {
-      for (const { component, names, columns, changed } of staged) {
+    const ranges = this.#ranges;
+    this.#ranges = [];
+    // First, as objects that are copied below may have getters that throw.
+    for (const { view } of ranges) {
+      for (const component of this.#system.writes) if (component.codec) view.publish(component.id);
+    }
+    for (const { view, staged } of ranges) {
+      for (const { component, names, scalars, columns, changed } of staged) {
         if (!this.#system.writes.has(component)) continue;
         for (let row = 0; row < view.rows; row++) {
           if (!(changed[row >> 3] & (1 << (row & 7)))) continue;
           const index = view.eids[row];
           const old = component.values[index];
           const value: Record<string, unknown> = typeof old === "object" && old !== null ? { ...old } : {};
-          for (let i = 0; i < names.length; i++) value[names[i]] = columns[i][row];
+          for (let i = 0; i < names.length; i++) {
+            value[names[i]] = scalars[i] === "bool" ? columns[i][row] !== 0 : columns[i][row];
+          }
           component.values[index] = value;
           core.check(core.abi.mark(view.chunk.id, component.id, row, 1));
         }
       }
-      for (const component of this.#system.writes) if (component.codec) view.publish(component.id);
     }
-    this.#ranges = [];
   }
 }
 
-function fill(component: Component, names: readonly string[], columns: readonly Column[], eids: Int32Array, rows: number): void {
-  for (let row = 0; row < rows; row++) {
-    const value = component.values[eids[row]] as Record<string, number> | undefined;
-    for (let i = 0; i < names.length; i++) columns[i][row] = value?.[names[i]] ?? 0;
+function fill({ component, names, scalars, columns }: Staged, eids: Int32Array, rows: number): void {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
+    const column = columns[i];
+    const number = numberOf(component.name, name, scalars[i]);
+    for (let row = 0; row < rows; row++) {
+      const value = component.values[eids[row]] as Record<string, unknown> | null | undefined;
+      column[row] = number(value?.[name]) as never;
+    }
   }
+}
+
+/** What makes a value the number of a column: of what is not there zero, as of columns that nobody wrote. */
+function numberOf(component: string, field: string, scalar: Scalar): (value: unknown) => number | bigint {
+  if (scalar === "bool") return (value) => (value ? 1 : 0);
+  if (scalar === "i64" || scalar === "u64") {
+    return (value) => {
+      if (typeof value === "bigint") return value;
+      if (value === undefined || value === null) return 0n;
+      // Objects that were written as JSON hold numbers.
+      if (Number.isInteger(value) || typeof value === "boolean") return BigInt(value as number);
+      const what = typeof value === "number" ? String(value) : `a value of type ${typeof value}`;
+      const message = `\`${component}.${field}\` must be a whole number for a column of \`${scalar}\`, and is ${what}`;
+      throw new ValueError("value-type", message);
+    };
+  }
+  return (value) => (typeof value === "number" ? value : Number(value ?? 0));
 }

@@ -171,7 +171,7 @@ export class System {
     if (zeroCopy === undefined || zeroCopy === true) return;
     if (typeof zeroCopy.build !== "function") wrong("`offload.zeroCopy` must have a function `build`, or be true");
     for (const { cid, fields } of zeroCopy.build(world).layouts) {
-      const component = world.components[cid] as Component | undefined;
+      const component = world.known(cid);
       if (!component) throw new ScheduleError("system-options", `system \`${this.name}\`: no component has the id ${cid}`);
       if (!component.codec) {
         const unknown = Object.entries(fields).find(([, scalar]) => !Object.hasOwn(COLUMN_ARRAYS, scalar));

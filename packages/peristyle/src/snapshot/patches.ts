@@ -23,17 +23,21 @@ export interface PatchesApplied {
 
 const KINDS = ["set", "add", "remove", "destroy"];
 
-/** Applies patches in their order. What names an entity or a component that is not there is skipped and told. */
+/**
+ * Applies patches in their order. Indices stand for the entities that have them before the first is applied. What names an
+ * entity or a component that is not there is skipped and told.
+ */
 export function applyPatches(
   world: PatchedWorld,
   patches: readonly Patch[],
   types?: Readonly<Record<number, unknown>>,
 ): PatchesApplied {
   const skipped: WorldPatchError[] = [];
+  const entities = patches.map((patch) => entityOf(world, patch));
   for (let i = 0; i < patches.length; i++) {
     let wrong: Wrong | undefined;
     try {
-      wrong = apply(world, patches[i], types);
+      wrong = apply(world, patches[i], entities[i], types);
     } catch (cause) {
       wrong = ["patch-value", cause instanceof Error ? cause.message : String(cause), cause];
     }
@@ -44,26 +48,36 @@ export function applyPatches(
 
 type Wrong = readonly [code: WorldPatchErrorCode, why: string, cause?: unknown];
 
+/** The entity that a patch is for, or why it is for nobody. */
+function entityOf(world: PatchedWorld, patch: Patch): number | Wrong {
+  // A job may return anything.
+  const eid = (patch as Patch | null | undefined)?.eid as unknown;
+  if (typeof eid !== "number") return ["patch-entity", `\`eid\` must be a number, and is of type ${typeof eid}`];
+  if (!Number.isSafeInteger(eid) || eid < 0) return ["patch-entity", `${eid} is no entity`];
+  try {
+    return world.byIndex ? world.byIndex(eid) : eid;
+  } catch (cause) {
+    return ["patch-entity", `entity ${eid} does not live`, cause];
+  }
+}
+
 function apply(
   world: PatchedWorld,
   patch: Patch,
+  entity: number | Wrong,
   types: Readonly<Record<number, unknown>> | undefined,
 ): Wrong | undefined {
   // A job may return anything.
   const { kind, eid, cid, value } = (patch ?? {}) as Readonly<Record<string, unknown>>;
   if (!KINDS.includes(kind as string))
     return ["patch-kind", `\`kind\` must be ${KINDS.join(", ")}, not ${String(kind)}`];
-  if (typeof eid !== "number") return ["patch-entity", `\`eid\` must be a number, not ${String(eid)}`];
-  let entity = eid;
-  try {
-    if (world.byIndex) entity = world.byIndex(eid);
-  } catch (cause) {
-    return ["patch-entity", `entity ${eid} does not live`, cause];
-  }
+  if (typeof entity !== "number") return entity;
   if (!world.isAlive(entity)) return ["patch-entity", `entity ${eid} does not live`];
   const lacks = (): Wrong => ["patch-kind", `this world cannot do \`${String(kind)}\``];
   if (kind === "destroy") return world.destroyEntity ? void world.destroyEntity(entity) : lacks();
-  const known = types?.[cid as number] ?? world.components?.[cid as number];
+  // A list has more than its elements: `length`, and what its prototype has.
+  const isId = Number.isSafeInteger(cid) && (cid as number) >= 0;
+  const known = isId ? (types?.[cid as number] ?? world.components?.[cid as number]) : undefined;
   if (known === undefined && (types || world.components)) {
     return ["patch-component", `there is no component with the id ${String(cid)}`];
   }

@@ -1,7 +1,7 @@
 /** Blueprints: lists of components that entities are made of, again and again. */
 import { ComponentError, ValueError } from "../errors.js";
 import type { AnyComponent, ComponentType, Entity, ValueOf } from "./component.js";
-import type { World } from "./world.js";
+import { idOf, type World } from "./world.js";
 
 /** One component of a blueprint: with a value, or with one for each entity by its position in the call of `spawn`. */
 export interface BlueprintStep<T = unknown> {
@@ -44,6 +44,13 @@ export function spawn(world: World, blueprint: Blueprint, count = 1, overrides: 
     throw new ValueError("value-range", `blueprint \`${blueprint.name}\`: the count must be a whole number, not ${count}`);
   }
   const values = new Map<number, unknown>(blueprint.steps.map(({ c, v }) => [c.id, v]));
-  for (const id in overrides) values.set(Number(id), overrides[id]);
+  for (const key in overrides) {
+    const id = idOf(key);
+    if (!world.known(id)) {
+      const message = `blueprint \`${blueprint.name}\`: there is no component with the id ${JSON.stringify(key)}`;
+      throw new ComponentError("component-foreign", message);
+    }
+    values.set(id, overrides[id]);
+  }
   return world.createEntities(count, values);
 }

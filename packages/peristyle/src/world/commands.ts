@@ -21,7 +21,8 @@ export function isProvisional(entity: Entity): boolean {
 
 /** What commands need of a world. */
 export interface CommandTarget {
-  createEntity(init?: Readonly<Record<number, unknown>>): Entity;
+  /** Creates an entity, and says which before anybody else is told of it. */
+  create(init: Readonly<Record<number, unknown>> | undefined, made: (entity: Entity) => void): Entity;
   destroyEntity(entity: Entity): void;
   isAlive(entity: Entity): boolean;
   addComponent(entity: Entity, component: AnyComponent, value?: unknown): void;
@@ -91,6 +92,14 @@ export interface Applied {
   readonly skipped: readonly WorldPatchError[];
 }
 
+/** Says that a change was skipped for what was thrown: by the world, or by a hook of a component, which may throw anything. */
+export function skippedFor(what: string, thrown: unknown): WorldPatchError {
+  const foreign = () => (thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `something of type ${typeof thrown} was thrown`);
+  const why = thrown instanceof PeristyleError ? thrown.message : foreign();
+  const code = thrown instanceof EntityError ? "patch-entity" : "patch-value";
+  return new WorldPatchError(code, `${what}: ${why}`, { cause: thrown });
+}
+
 /** Records changes, and makes them when it is flushed. */
 export class CommandBuffer {
   readonly #target: CommandTarget;
@@ -135,7 +144,10 @@ export class CommandBuffer {
     this.#commands.push({ kind: "set", entity, component, value });
   }
 
-  /** Makes the changes now. What names an entity that is gone, or a value that does not fit, is skipped and told. */
+  /**
+   * Makes the changes now. What names an entity that is gone, or a value that does not fit, is skipped and told; so is one
+   * whose hook (`onAdd`, `onRemove`, `defaults`) throws, with what it threw as `cause`.
+   */
   flush(): Applied {
     const commands = this.#commands;
     this.#commands = [];
@@ -144,9 +156,8 @@ export class CommandBuffer {
       try {
         this.#apply(command);
       } catch (error) {
-        if (!(error instanceof PeristyleError)) throw error;
-        const code = error instanceof EntityError ? "patch-entity" : "patch-value";
-        skipped.push(new WorldPatchError(code, `command \`${command.kind}\`: ${error.message}`, { cause: error }));
+        // Whatever it is: those after it are not to blame.
+        skipped.push(skippedFor(`command \`${command.kind}\``, error));
       }
     }
     return { applied: commands.length - skipped.length, skipped };
@@ -162,7 +173,8 @@ export class CommandBuffer {
     const rewrite = (value: unknown) => this.#provisional.rewrite(value);
     if (command.kind === "create") {
       const init = rewrite(command.init) as Readonly<Record<number, unknown>> | undefined;
-      this.#provisional.became(command.entity, target.createEntity(init));
+      // Before its hooks run: if one throws, the entity is there all the same, and commands after this one may name it.
+      target.create(init, (entity) => this.#provisional.became(command.entity, entity));
       return;
     }
     const { entity } = command;

@@ -1,6 +1,6 @@
 /** Components: what can be attached to entities. */
 import { ComponentError } from "../errors.js";
-import { compileFields, type Codec, type ColumnsOf, type Fields, type FieldValue } from "./fields.js";
+import { checkName, compileFields, type Codec, type ColumnsOf, type Fields, type FieldValue } from "./fields.js";
 import type { World } from "./world.js";
 
 /** A handle of an entity: a safe integer, bits 0 to 31 the index, from bit 32 on the generation. Never reused. */
@@ -89,9 +89,7 @@ export class Component<T = unknown> implements ComponentType<T, Fields | undefin
 /** Checks what a component is defined with, and gives how it lies in columns. */
 export function checkComponent<T>(options: ColumnarOptions<Fields, T> | ObjectOptions<T>): Codec<T> | undefined {
   const { name, fields, defaults, onAdd, onRemove } = options;
-  if (typeof name !== "string" || name === "") {
-    throw new ComponentError("component-name", "a component needs a `name`: a text that is not empty");
-  }
+  checkName("component", name);
   for (const [key, value] of Object.entries({ defaults, onAdd, onRemove })) {
     if (value !== undefined && typeof value !== "function") {
       throw new ComponentError("component-fields", `component \`${name}\`: \`${key}\` must be a function`);

@@ -279,6 +279,18 @@ function flatCodec<T>(columns: readonly ColumnSpec[], general: Codec<T>): Codec<
   return { ...general, fits, check, read: reads[count - 1], write: writes[count - 1] };
 }
 
+/** Checks the name of a component or resource. The core is told of it in a text of lines, so it must be one line. */
+export function checkName(what: "component" | "resource", name: unknown): asserts name is string {
+  if (typeof name !== "string" || name === "") {
+    throw new ComponentError("component-name", `a ${what} needs a \`name\`: a text that is not empty`);
+  }
+  if (/[\p{Cc}\u2028\u2029]/u.test(name)) {
+    const message = `the name of a ${what} has no line breaks and no control characters; it was given ${JSON.stringify(name)}`;
+    throw new ComponentError("component-name", message);
+  }
+  if (name === "__proto__") throw new ComponentError("component-name", `a ${what} cannot have the name \`__proto__\``);
+}
+
 /** Compiles the fields of a component. Throws a {@link ComponentError} that names the field that is wrong. */
 export function compileFields<T>(component: string, fields: unknown): Codec<T> {
   const columns: ColumnSpec[] = [];
@@ -293,6 +305,7 @@ export function compileFields<T>(component: string, fields: unknown): Codec<T> {
         throw new ComponentError("component-scalar", message);
       }
       if (columns.length === COLUMNS_MAX) wrong(path, `a component has at most ${COLUMNS_MAX} columns`);
+      if (name === "__proto__") wrong(path, "its column cannot have the name `__proto__`");
       if (columns.some((column) => column.name === name)) wrong(path, `another field is the column \`${name}\` too`);
       columns.push({ name, path, scalar: spec as Scalar });
       return scalarPart(component, path, spec as Scalar, columns.length - 1);

@@ -1,7 +1,7 @@
 /** Resources: what a world has once. Values of any kind by name, and columns that jobs and kernels see. */
 import type { Core } from "../core/core.js";
 import { ComponentError, ScheduleError } from "../errors.js";
-import { COLUMN_ARRAYS, compileFields, type Column, type ColumnsOf, type Fields } from "./fields.js";
+import { checkName, COLUMN_ARRAYS, compileFields, type Column, type ColumnsOf, type Fields } from "./fields.js";
 
 /** A resource that lies in columns, of a world. */
 export interface ResourceType<F extends Fields = Fields> {
@@ -37,9 +37,7 @@ export class Resource<F extends Fields = Fields> implements ResourceType<F> {
   #generation = -1;
 
   constructor(core: Core, { name, fields, rows }: ResourceOptions<F>) {
-    if (typeof name !== "string" || name === "") {
-      throw new ComponentError("component-name", "a resource needs a `name`: a text that is not empty");
-    }
+    checkName("resource", name);
     if (!Number.isInteger(rows) || rows < 1) {
       throw new ComponentError("component-fields", `resource \`${name}\`: \`rows\` must be a whole number from 1 on`);
     }

@@ -133,26 +133,39 @@ export class World {
     throw new ComponentError("component-foreign", `\`${name}\` is no component that was defined by this world`);
   }
 
+  /** @internal The component of an id, which may be anything. */
+  known(id: unknown): Component | undefined {
+    // A list has more than its elements: `length`, and what its prototype has.
+    return typeof id === "number" ? this.#components[id] : undefined;
+  }
+
   #byId(id: string | number): Component {
-    const component = this.#components[id as number];
+    const component = this.known(typeof id === "string" ? idOf(id) : id);
     if (component) return component;
-    throw new ComponentError("component-foreign", `there is no component with the id ${id}`);
+    throw new ComponentError("component-foreign", `there is no component with the id ${JSON.stringify(id)}`);
   }
 
   // Entities
 
   /** Creates an entity with components, by id: `createEntity({ [Position.id]: { x: 0, y: 0 } })`. */
   createEntity(init?: Readonly<Record<number, unknown>>): Entity {
+    return this.create(init);
+  }
+
+  /** @internal Creates an entity; `made` is told of it before its hooks are. */
+  create(init: Readonly<Record<number, unknown>> | undefined, made?: (entity: Entity) => void): Entity {
     this.#mayMove();
     if (!init) {
       this.moves++;
-      return this.core.check(this.core.abi.spawn(this.#root.id));
+      const entity = this.core.check(this.core.abi.spawn(this.#root.id));
+      made?.(entity);
+      return entity;
     }
     const keys = Object.keys(init);
     const values = new Array<unknown>(keys.length);
     let table = this.#root;
     for (let i = 0; i < keys.length; i++) {
-      const id = Number(keys[i]);
+      const id = idOf(keys[i]);
       const component = this.#components[id] ?? this.#byId(keys[i]);
       table = this.storage.with(table, component);
       values[i] = component.initial(init[id]);
@@ -163,6 +176,7 @@ export class World {
     const row = this.storage.madeRow();
     // Keys that are whole numbers come in ascending order, as a table's components do.
     for (let i = 0; i < values.length; i++) this.#write(chunk, row, entity, table.components[i], values[i]);
+    made?.(entity);
     if (table.isTold) this.#added(entity, table);
     return entity;
   }
@@ -229,15 +243,38 @@ export class World {
     this.moves++;
   }
 
-  /** Destroys entities; those that do not live are passed over. Gives how many did. */
+  /**
+   * Destroys entities; those that do not live are passed over. Gives how many did. One whose `onRemove` throws stays, and
+   * what was thrown first is thrown once the others are gone.
+   */
   destroyEntities(entities: ArrayLike<Entity>): number {
+    const failed: { readonly thrown: unknown }[] = [];
+    const gone = this.destroyAll(entities, (_, thrown) => void failed.push({ thrown }));
+    if (failed.length > 0) throw failed[0].thrown;
+    return gone;
+  }
+
+  /** @internal Destroys entities; `failed` is told of those that stay, as their `onRemove` threw. */
+  destroyAll(entities: ArrayLike<Entity>, failed: (entity: Entity, thrown: unknown) => void): number {
     this.#mayMove();
     const { abi } = this.core;
+    let going = entities;
     if (this.#watched) {
-      for (let i = 0; i < entities.length; i++) if (abi.is_alive(entities[i]) === 1) this.#leave(entities[i]);
+      const left: Entity[] = [];
+      for (let i = 0; i < entities.length; i++) {
+        const entity = entities[i];
+        if (abi.is_alive(entity) !== 1) continue;
+        try {
+          this.#leave(entity);
+          left.push(entity);
+        } catch (error) {
+          failed(entity, error);
+        }
+      }
+      going = left;
     }
     this.moves++;
-    return this.core.check(abi.destroy_many(this.core.writeNumbers(entities)));
+    return this.core.check(abi.destroy_many(this.core.writeNumbers(going)));
   }
 
   /** Tells hooks that an entity goes, and forgets its values. Whether it is still there afterwards. */
@@ -426,9 +463,14 @@ export class World {
   endTick(): Applied {
     const commands = this.#commands;
     if (!commands) throw new TickError("tick-none", "no tick has begun; begin one by `beginTick`");
-    const applied = commands.flush();
-    this.#commands = undefined;
-    this.core.check(this.core.abi.end_tick());
+    let applied: Applied;
+    try {
+      applied = commands.flush();
+    } finally {
+      // Whatever happened, the tick is over.
+      this.#commands = undefined;
+      this.core.check(this.core.abi.end_tick());
+    }
     this.ticked();
     return applied;
   }
@@ -469,8 +511,12 @@ export class World {
     }
   }
 
-  /** @internal Applies a change of a job to the entity that it names by its handle, or by its index. */
+  /** @internal The entity that a job names by its handle, or by its index as of now. Throws for what is neither. */
   byIndex(eid: number): Entity {
+    // The core would take its lowest 32 bits, and so another entity.
+    if (!Number.isSafeInteger(eid) || eid < 0) {
+      throw new EntityError("entity-invalid", `${String(eid)} is neither a handle nor an index of an entity`);
+    }
     return eid < 2 ** 32 ? this.core.check(this.core.abi.entity(eid)) : eid;
   }
 
@@ -523,6 +569,17 @@ export class World {
     if (component.codec) component.codec.write(chunk.groups[component.id]!.columns, row, value);
     else component.values[indexOf(entity)] = value;
   }
+}
+
+/** The component id that a key is; -1 of any other text: `01` and `length` are no ids. */
+export function idOf(key: string): number {
+  let id = 0;
+  for (let i = 0; i < key.length; i++) {
+    const digit = key.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    id = id * 10 + digit;
+  }
+  return key === "" || (key.length > 1 && key.charCodeAt(0) === 48) ? -1 : id;
 }
 
 /** The index of an entity: bits 0 to 31 of its handle. */

@@ -254,7 +254,14 @@ describe("frames", () => {
       })
       .register({
         name: "b patches",
-        offload: { handle: () => [{ kind: "remove", eid: e, cid: Removes.id }, { kind: "set", eid: e, cid: C.id, value: { n: 7 } }], reads: [C], split: false },
+        offload: {
+          handle: () => [
+            { kind: "remove", eid: e, cid: Removes.id },
+            { kind: "set", eid: e, cid: C.id, value: { n: 7 } },
+          ],
+          reads: [C],
+          split: false,
+        },
       })
       .register({
         name: "c marks",
@@ -602,6 +609,7 @@ describe("offloaded systems", () => {
     make(10);
     let codes: unknown[] = [];
     const tryIt = () => codes.push((failureOf(() => world.createEntity()) as TickError | undefined)?.code);
+    await scheduler.initPool({ size: 0 });
     scheduler.register({ name: "job", offload: { handle: () => [], reads: [C] } });
     scheduler.register({
       name: "beside",

@@ -94,8 +94,9 @@ export interface Applied {
 
 /** Says that a change was skipped for what was thrown: by the world, or by a hook of a component, which may throw anything. */
 export function skippedFor(what: string, thrown: unknown): WorldPatchError {
-  const foreign = () => (thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `something of type ${typeof thrown} was thrown`);
-  const why = thrown instanceof PeristyleError ? thrown.message : foreign();
+  let why = `something of type ${typeof thrown} was thrown`;
+  if (thrown instanceof PeristyleError) why = thrown.message;
+  else if (thrown instanceof Error) why = `${thrown.name}: ${thrown.message}`;
   const code = thrown instanceof EntityError ? "patch-entity" : "patch-value";
   return new WorldPatchError(code, `${what}: ${why}`, { cause: thrown });
 }

@@ -143,7 +143,10 @@ describe.each(ways)("$way", ({ way, isShared, size }) => {
       ...shape,
       components: [...shape.components, { id: 9, name: "Shared" }],
     });
-    const shared = (number: number) => ({ shared: new Int32Array(new SharedArrayBuffer(4)).fill(number) });
+    const shared = (number: number) => {
+      const numbers = new Int32Array(new SharedArrayBuffer(4)).fill(number);
+      return { shared: numbers.buffer };
+    };
     const values = (range: number) => ({ 9: Array.from({ length: 512 }, (_, i) => shared(range * 512 + i)) });
     const [result] = await lanes.run([{ job: sums, list: world.lease(512), dt: 0, time: 0, values }]);
     expect(result.failure).toBeUndefined();

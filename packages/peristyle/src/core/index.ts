@@ -8,6 +8,7 @@
  */
 
 import { CoreError, SupportError } from "../errors.js";
+import { installHandBack } from "../snapshot/hand-back.js";
 import { ABI_HASH, type Abi } from "./abi.js";
 import { type Core, type CoreInfo, type CoreOptions, INITIAL_PAGES } from "./core.js";
 import { CoreInstance } from "./instance.js";
@@ -34,6 +35,8 @@ const native = (globalThis as { [NATIVE]?: NativeCores })[NATIVE];
 const sources = new Map<WasmBuild, string>();
 const modules = new Map<WasmBuild, WebAssembly.Module>();
 const chosen = choose();
+// A worker's messages come while this waits, before the module that imports it has run.
+installHandBack();
 if (chosen.build !== "native" && chosen.missing === undefined) await loadCore(chosen.build);
 
 /** The best build that the host can run, and why. */

@@ -2,7 +2,9 @@
  * What a page's own worker does for its page without knowing: it gives the columns that were moved to it back with its
  * answer, tells what it threw, and holds a lock for life, so that the page learns when it has really stopped.
  *
- * Installed by importing `markChanged` in a worker. Messages that are not a call of ours are left alone.
+ * Installed by importing `markChanged` in a worker, and before the core is awaited: a browser delivers messages during
+ * that wait, when the worker has had no chance to listen. Messages are held until somebody listens, and until the lock
+ * is; otherwise those that are not a call of ours are left alone.
  */
 
 /** The property of an input by which both sides know a call. */
@@ -19,6 +21,11 @@ export interface CallTag {
   readonly components: readonly { readonly id: number; readonly name: string }[];
   /** The generation of each row's entity. */
   readonly generations: Uint32Array;
+}
+
+/** What the worker says once it holds its lock. */
+export interface LockTag {
+  readonly lock: string;
 }
 
 /** What the worker says with its answer. */
@@ -44,10 +51,16 @@ interface Call {
 interface Scope {
   postMessage(message: unknown, options?: readonly Transferable[] | { transfer?: readonly Transferable[] }): void;
   addEventListener(type: string, listener: (event: never) => void): void;
+  dispatchEvent(event: Event): boolean;
+  onmessage: unknown;
   readonly navigator: Navigator;
 }
 
-const INSTALLED = Symbol.for("peristyle:hand-back");
+/** Under which a worker's scope says that it has this, or must not have it. */
+export const INSTALLED = Symbol.for("peristyle:hand-back");
+
+/** Messages that are held. With more, somebody listens who did so before this was installed. */
+const HELD_MAX = 64;
 
 export function installHandBack(): void {
   const WorkerScope = (globalThis as { DedicatedWorkerGlobalScope?: new () => unknown }).DedicatedWorkerGlobalScope;
@@ -72,15 +85,72 @@ export function installHandBack(): void {
     answer({ thrown: { name, message, stack } }, undefined, []);
   };
 
+  let isHeard = scope.onmessage !== null;
+  let isLocking = false;
+  const held: MessageEvent[] = [];
+  let released: MessageEvent | undefined;
+  // In a task of its own, as messages come: the worker's module may have more to say after it listens.
+  const release = (): void =>
+    void setTimeout(() => {
+      while (isHeard && !isLocking && held.length > 0) {
+        // Engines do not let an event that was stopped go again.
+        const { data, ports } = held.shift()!;
+        released = new MessageEvent("message", { data, ports: [...ports] });
+        scope.dispatchEvent(released);
+      }
+    });
+  const takeLock = (name: string): void => {
+    lock = name;
+    const { locks } = scope.navigator;
+    if (!locks) return;
+    isLocking = true;
+    const go = (): void => {
+      isLocking = false;
+      release();
+    };
+    const hold = (): Promise<never> => {
+      post({ [CALL]: { lock: name } satisfies LockTag });
+      go();
+      return new Promise<never>(() => {});
+    };
+    void locks.request(name, hold).catch(go);
+  };
+
   // Before what the worker assigns, which hears the message after this.
-  scope.addEventListener("message", ({ data }: MessageEvent<Call | null>) => {
-    if (typeof data !== "object" || data === null || !(CALL in data)) return;
+  scope.addEventListener("message", (event: MessageEvent<Call | null>) => {
+    const { data } = event;
+    const isCall = typeof data === "object" && data !== null && CALL in data;
+    if (event !== released) {
+      if (isCall && lock === undefined && data[CALL].lock !== undefined) takeLock(data[CALL].lock);
+      if (!isHeard || isLocking || held.length > 0) {
+        event.stopImmediatePropagation();
+        held.push(event);
+        if (held.length <= HELD_MAX || isHeard) return;
+        isHeard = true;
+        held.length = 0;
+        return;
+      }
+    }
+    if (!isCall) return;
     call = data;
     complete(data);
-    if (lock === undefined && data[CALL].lock !== undefined) {
-      lock = data[CALL].lock;
-      void scope.navigator.locks?.request(lock, () => new Promise<never>(() => {}));
-    }
+  });
+  const hears = (): void => {
+    isHeard = true;
+    if (held.length > 0) release();
+  };
+  const listen = scope.addEventListener.bind(scope);
+  scope.addEventListener = (type, listener, ...options: []) => {
+    listen(type, listener, ...options);
+    if (type === "message") hears();
+  };
+  const assigned = accessorOf(scope, "onmessage");
+  Object.defineProperty(scope, "onmessage", {
+    ...assigned,
+    set(listener: unknown) {
+      assigned.set!.call(scope, listener);
+      hears();
+    },
   });
   scope.addEventListener("error", (event: ErrorEvent) => {
     if (call === undefined) return;
@@ -101,6 +171,14 @@ export function installHandBack(): void {
       Array.isArray(given) ? given : ((given as { transfer?: Transferable[] } | undefined)?.transfer ?? []),
     );
   };
+}
+
+/** The accessor of a property, wherever the engine has put it. */
+function accessorOf(object: object, name: string): PropertyDescriptor {
+  for (let at: object = object; ; at = Object.getPrototypeOf(at) as object) {
+    const found = Object.getOwnPropertyDescriptor(at, name);
+    if (found) return found;
+  }
 }
 
 /** Adds what a message cannot carry: handles, and lists that are made when they are touched. */

@@ -49,6 +49,8 @@ export class BoardLane {
   /** Called when the last range of a slot is over, or a closed slot was left. */
   ring: () => void = () => {};
   record: Record | undefined;
+  /** Whether there is an arena, a job or a value that was announced and is not known here yet. */
+  isBehind: () => boolean = () => false;
   /** Ranges whose jobs have not settled yet. */
   pending = 0;
   /** Whether the visit that is under way finished its slot's last range. */
@@ -116,8 +118,13 @@ export class BoardLane {
     const inside = laneAt(this.#lane) + LANE.inside;
     Atomics.store(board, inside, slot + 1);
     // Who closes a slot looks at `inside` after it; so either this sees that it is closed, or that one sees this.
-    const did = Atomics.load(board, at + SLOT.open) !== 0 && this.#takeAll(at, orphans);
-    Atomics.store(board, inside, 0);
+    // What a lease needs is announced before it is opened: looked at after that, it is known whether all of it is here.
+    let did = false;
+    try {
+      if (Atomics.load(board, at + SLOT.open) !== 0 && !this.isBehind()) did = this.#takeAll(at, orphans);
+    } finally {
+      Atomics.store(board, inside, 0);
+    }
     // After it left: the caller that is woken would find it inside, and wait again.
     if (this.#isLast || Atomics.load(board, at + SLOT.open) === 0) this.ring();
     this.#isLast = false;

@@ -84,7 +84,14 @@ export class Crew {
     }
     if (this.#isClosed) return void thread.stop();
     this.#seats[seat] = thread;
-    this.#events.join(seat, thread);
+    try {
+      this.#events.join(seat, thread);
+    } catch (error) {
+      // What a worker is told first cannot be sent to any.
+      this.#seats[seat] = undefined;
+      void thread.stop();
+      return this.#fail(error as Error);
+    }
     void thread.stopped.then((why) => {
       if (this.#isClosed || this.#seats[seat] !== thread) return;
       this.#seats[seat] = undefined;

@@ -56,7 +56,8 @@ export type FromWorker =
   | {
       readonly type: "range";
       readonly id: number;
-      readonly buffer: ArrayBuffer;
+      /** Missing if the job gave it away; then there is a failure. */
+      readonly buffer?: ArrayBuffer;
       readonly patches?: readonly Patch[];
       readonly failure?: Failure;
       readonly start: number;

@@ -9,9 +9,10 @@
  * - A worker that keeps columns that were moved to it fails its call, unless it answered by patches: nothing is lost
  *   without a word.
  * - A worker that fell silent or ran too long is ended, and its range is over when it has really stopped.
+ * - A worker that ends by itself, of which a page is told nothing, fails its call once its lock is free.
  */
 import { JobError } from "../errors.js";
-import { CALL, type AnswerTag, type CallTag } from "../snapshot/hand-back.js";
+import { CALL, type AnswerTag, type CallTag, type LockTag } from "../snapshot/hand-back.js";
 import { LIST } from "./board.js";
 import { now } from "./board-lane.js";
 import { describeThrown, toError, type Failure } from "./failure.js";
@@ -32,6 +33,8 @@ interface Own {
   readonly lock: string | undefined;
   /** Whether it has answered before. */
   hasAnswered: boolean;
+  /** Whether it was ended, or ended by itself. */
+  hasEnded: boolean;
   reply: ((reply: Reply) => void) | undefined;
 }
 
@@ -166,6 +169,7 @@ export class PageWorkers {
       try {
         const { input, transfer } = make(own.lock);
         own.worker.postMessage(input, transfer);
+        if (own.hasEnded) resolve({ failure: lost(name) });
       } catch (error) {
         return resolve({ failure: unclonable(name, error) });
       }
@@ -184,7 +188,7 @@ export class PageWorkers {
       isLost = true;
       void this.#end(own);
     }
-    this.#giveBack(name, isLost ? undefined : own);
+    this.#giveBack(name, isLost || own.hasEnded ? undefined : own);
     return reply;
   }
 
@@ -217,8 +221,10 @@ export class PageWorkers {
   #start(name: string): Own {
     const worker = this.#factories[name]();
     const lock = navigator.locks ? `peristyle:${crypto.randomUUID()}` : undefined;
-    const own: Own = { worker, lock, hasAnswered: false, reply: undefined };
+    const own: Own = { worker, lock, hasAnswered: false, hasEnded: false, reply: undefined };
     worker.addEventListener("message", ({ data }) => {
+      const held = lockOf(data);
+      if (held !== undefined) return void this.#watch(name, own, held);
       own.hasAnswered = true;
       own.reply?.({ data });
     });
@@ -247,8 +253,25 @@ export class PageWorkers {
     return own;
   }
 
+  /** Waits for the lock that a worker holds for life: nothing else tells that it ended by itself. */
+  async #watch(name: string, own: Own, lock: string): Promise<void> {
+    await navigator.locks.request(lock, () => {});
+    if (own.hasEnded) return;
+    own.hasEnded = true;
+    if (own.reply) return own.reply({ failure: lost(name) });
+    const idle = this.#idle.get(name) ?? [];
+    if (!idle.includes(own)) return;
+    this.#idle.set(
+      name,
+      idle.filter((other) => other !== own),
+    );
+    this.#giveBack(name, undefined);
+  }
+
   /** Ends a worker. Resolves when it has stopped, if it holds its lock; at once otherwise. */
-  async #end({ worker, lock }: Own): Promise<void> {
+  async #end(own: Own): Promise<void> {
+    const { worker, lock } = own;
+    own.hasEnded = true;
     if (lock !== undefined) {
       const { held = [] } = await navigator.locks.query();
       worker.terminate();
@@ -268,6 +291,17 @@ export class PageWorkers {
 /** Lists as a message carries them: getters are read. */
 function copyOf(cols: Readonly<Record<string | number, readonly unknown[]>>): Record<string, readonly unknown[]> {
   return { ...cols };
+}
+
+const lost = (name: string): Failure => ({
+  code: "worker-lost",
+  message: `browser worker \`${name}\` ended while it was asked: it closed itself, or its memory ran out`,
+});
+
+/** The lock that a message says is held, if it does. */
+function lockOf(data: unknown): string | undefined {
+  if (typeof data !== "object" || data === null || !(CALL in data)) return undefined;
+  return (data as { readonly [CALL]: Partial<LockTag> })[CALL].lock;
 }
 
 function untag(data: unknown): { tag?: AnswerTag; answer: unknown } {

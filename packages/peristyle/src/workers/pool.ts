@@ -98,6 +98,7 @@ class WorkerPool implements PortablePool {
   #ids = 0;
   #pageCalls = 0;
   #drained: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
   #isClosed = false;
   #none: Error | undefined;
 
@@ -153,7 +154,11 @@ class WorkerPool implements PortablePool {
     });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     if (this.#isBusy()) await new Promise<void>((resolve) => (this.#drained = resolve));
     for (const board of this.#boards) if (board) Atomics.store(board, HEADER.closed, 1);

@@ -214,6 +214,8 @@ export class SharedLanes implements Lanes {
     const count = words[list + LIST.count];
     const collected = new Collected(count);
     if (count === 0) return collected.result();
+    // Before the first value of a lease: all of its values are kept until it is over.
+    if (this.#open === 0) this.#oldest = this.#version + 1;
     try {
       const extra = toBytes(task.extra, this.#serializer?.serialize);
       const values =
@@ -298,7 +300,6 @@ export class SharedLanes implements Lanes {
   /** Sends a value to all lanes. Gives the number by which it is known. */
   #carry(value: unknown): number {
     const version = ++this.#version;
-    if (this.#open === 0) this.#oldest = version;
     this.#lane.carry(version, structuredClone(value), this.#oldest);
     const message: ToWorker = { type: "carry", version, value, oldest: this.#oldest };
     for (let seat = 0; seat < this.size; seat++) this.#send(seat, message);

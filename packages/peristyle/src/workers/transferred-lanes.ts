@@ -56,7 +56,8 @@ export class TransferredLanes implements Lanes {
   #flights: Flight[] = [];
   #ids = 0;
   #isWorking = false;
-  #closing: (() => void) | undefined;
+  #drained: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(
     memory: LaneMemory,
@@ -109,9 +110,13 @@ export class TransferredLanes implements Lanes {
     return Promise.all(results);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.#roster.isClosed = true;
-    if (this.#flights.length > 0) await new Promise<void>((resolve) => (this.#closing = resolve));
+    if (this.#flights.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
     this.#turn.close();
     await Promise.all([this.#crew.close(), this.#pageWorkers.close()]);
     this.#roster.close();
@@ -134,7 +139,7 @@ export class TransferredLanes implements Lanes {
       const over = (): void => {
         this.#flights = this.#flights.filter((other) => other !== flight);
         resolve(collected.result());
-        if (this.#flights.length === 0) this.#closing?.();
+        if (this.#flights.length === 0) this.#drained?.();
       };
       const flight: Flight = { task, known, collected, places, extra, next: 0, left: count, over };
       this.#flights.push(flight);
@@ -229,8 +234,10 @@ export class TransferredLanes implements Lanes {
     this.#crew.thread(seat)?.keepAlive(false);
     const { buffer, patches, failure, start, end } = message;
     // What a job wrote before it failed stays, as it would in shared memory.
-    flight.collected.copied += scatter(this.#memory.buffer, flight.places[range], buffer);
-    if (this.#buffers.length < BUFFERS_MAX) this.#buffers.push(buffer);
+    if (buffer) {
+      flight.collected.copied += scatter(this.#memory.buffer, flight.places[range], buffer);
+      if (this.#buffers.length < BUFFERS_MAX) this.#buffers.push(buffer);
+    }
     const outcome = failure ?? patches;
     if (outcome !== undefined) flight.collected.put(range, outcome);
     if (this.#spans) flight.collected.span(seat + 1, range, start, end);

@@ -8,6 +8,7 @@
  * A worker without a board waits for messages.
  */
 import { HEADER, LANE, laneAt } from "./board.js";
+import { INSTALLED } from "../snapshot/hand-back.js";
 import { BoardLane, now } from "./board-lane.js";
 import { freezeAll } from "./carry.js";
 import { describeThrown, threw, unclonableAnswer } from "./failure.js";
@@ -118,8 +119,15 @@ class Worker {
       if (caller === 1) Atomics.notify(words, HEADER.reply);
       else if (caller === 2) this.#door.post({ type: "ring" });
     };
+    const words = this.#board;
+    joined.isBehind = () => this.#isBehind(words);
     this.#took();
-    void this.#work(joined, this.#board);
+    this.#work(joined, words).catch(endWith);
+  }
+
+  /** Whether there is mail that was not taken in. What came before it was announced is no mail to wait for. */
+  #isBehind(board: Int32Array): boolean {
+    return ((Atomics.load(board, this.#at + LANE.mail) - this.#taken) | 0) > 0;
   }
 
   /** The loop of a worker at a board. */
@@ -127,9 +135,9 @@ class Worker {
     const spin = new Spin();
     while (Atomics.load(board, HEADER.closed) === 0) {
       const bell = Atomics.load(board, HEADER.bell);
-      if (Atomics.load(board, this.#at + LANE.mail) !== this.#taken) {
+      if (this.#isBehind(board)) {
         this.#door.poll();
-        if (Atomics.load(board, this.#at + LANE.mail) !== this.#taken) {
+        if (this.#isBehind(board)) {
           await new Promise<void>((resolve) => (this.#wake = resolve));
         }
         continue;
@@ -166,6 +174,11 @@ class Worker {
     const start = now();
     const finish = (outcome: Outcome): void => {
       const answer = { type: "range", id, buffer, start, end: now() } as const;
+      if (buffer.byteLength === 0) {
+        const message = "its columns were transferred elsewhere by the job: what it wrote is lost";
+        const { buffer: _, ...without } = answer;
+        return this.#door.post({ ...without, failure: { code: "job-columns", message } });
+      }
       if (outcome === undefined) return this.#door.post(answer, [buffer]);
       if (isFailure(outcome)) return this.#door.post({ ...answer, failure: outcome }, [buffer]);
       try {
@@ -200,6 +213,15 @@ class Worker {
   }
 }
 
+/** Ends this worker with an error that nothing has caught: its lane would take no part any more, without a word. */
+function endWith(error: unknown): void {
+  setTimeout(() => {
+    throw error;
+  });
+  // Node ends it for that. A page is told, and hears by the lock that it has ended.
+  setTimeout(() => (globalThis as { close?: () => void }).close?.());
+}
+
 /** Waits for the bell with a free event loop. */
 async function idle(board: Int32Array, bell: number): Promise<void> {
   const wait = waitAsync?.(board, HEADER.bell, bell);
@@ -229,6 +251,8 @@ async function main(): Promise<void> {
     { post: (message, transfer) => scope.postMessage(message, transfer as Transferable[]), poll() {} },
     undefined,
   );
+  // A job that imports `markChanged` here gives nothing back by itself.
+  Object.defineProperty(scope, INSTALLED, { value: true });
   // Not `onmessage`, which a job's module may assign.
   scope.addEventListener("message", ({ data }) => worker.receive(data as ToWorker));
   scope.postMessage({ "peristyle:started": await holdLock() });

@@ -175,10 +175,13 @@ describe.each(pages)("a page: $name", ({ isolated, headers, way, search = "", in
     expect(x0).toBe(0);
   });
 
-  test.each(["close", "hang"])("a page's own worker that falls silent (%s) is ended and replaced", async (mood) => {
-    const { failure, failed, next } = await run("own", "physics", mood, true, 700);
+  test.each([
+    ["hang", 700, "job-timeout"],
+    ["close", undefined, "worker-lost"],
+  ])("a page's own worker that falls silent (%s, deadline %s) is replaced", async (mood, deadline, code) => {
+    const { failure, failed, next } = await run("own", "physics", mood, true, deadline);
     expect(failed).toEqual([0, 1]);
-    expect(failure).toMatchObject({ code: "job-timeout" });
+    expect(failure).toMatchObject({ code });
     expect(next).toBe("fine");
   });
 

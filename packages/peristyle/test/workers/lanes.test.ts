@@ -135,6 +135,36 @@ describe.each(ways)("$way", ({ way, isShared, size }) => {
     ]);
   });
 
+  test("values that only a message carries come to all ranges", async () => {
+    const world = particles(isShared, 1024);
+    const lanes = await lanesOf(world, { size });
+    const shape = world.shape([9]);
+    const sums = await lanes.load(job("sums.mjs"), {
+      ...shape,
+      components: [...shape.components, { id: 9, name: "Shared" }],
+    });
+    const shared = (number: number) => {
+      const numbers = new Int32Array(new SharedArrayBuffer(4)).fill(number);
+      return { shared: numbers.buffer };
+    };
+    const values = (range: number) => ({ 9: Array.from({ length: 512 }, (_, i) => shared(range * 512 + i)) });
+    const [result] = await lanes.run([{ job: sums, list: world.lease(512), dt: 0, time: 0, values }]);
+    expect(result.failure).toBeUndefined();
+    expect(result.patches.map((patch) => "value" in patch && patch.value)).toEqual([
+      [0, 511],
+      [512, 1023],
+    ]);
+  });
+
+  test("closing twice while leases run ends both times", async () => {
+    const world = particles(isShared, 2000);
+    const lanes = await lanesOf(world, { size });
+    const physics = await lanes.load(job("physics.mjs"), world.shape([3]));
+    const run = lanes.run([{ job: physics, list: world.lease(512), dt: 1, time: 0, place: "workers" }]);
+    await Promise.all([lanes.close(), lanes.close()]);
+    expect((await run)[0]).toMatchObject({ failed: [], ranges: 4 });
+  });
+
   test("`extra` is whatever can be cloned, and cannot be changed by a job", async () => {
     const world = particles(isShared, 512);
     const lanes = await lanesOf(world, { size });
@@ -299,4 +329,15 @@ test("an empty lease is over at once", async () => {
   const list = world.allocate(64);
   const [result] = await lanes.run([{ job: physics, list, dt: 1, time: 0 }]);
   expect(result).toMatchObject({ ranges: 0, failed: [], patches: [] });
+});
+
+test("a job that gives its moved columns away fails its range by type, and the next frame works", async () => {
+  const world = particles(false, 512);
+  const lanes = await lanesOf(world, { size: 1 });
+  const gives = await lanes.load(job("gives-away.mjs"), world.shape([3]));
+  const run = async (away: boolean) =>
+    (await lanes.run([{ job: gives, list: world.lease(512), dt: 0, time: 0, extra: { away }, place: "workers" }]))[0];
+  expect(await run(true)).toMatchObject({ failed: [0], failure: { code: "job-columns" } });
+  expect(world.column("Pos.x")[511]).toBe(511);
+  expect((await run(false)).failed).toEqual([]);
 });

@@ -57,6 +57,13 @@ describe.each([2, 0])("with %i workers", (size) => {
     expect(await pool.run(calls, { do: "echo", input: 1 })).toBe(1);
   });
 
+  test("closing twice while a call runs ends both times", async () => {
+    const pool = await poolOf({ size });
+    const last = pool.run(calls, { do: "echo", input: "last" });
+    await Promise.all([pool.close(), pool.close()]);
+    expect(await last).toBe("last");
+  });
+
   test("a closed pool refuses, after what was asked is done", async () => {
     const pool = await poolOf({ size });
     const last = pool.run(calls, { do: "echo", input: "last" });

@@ -21,6 +21,8 @@ pub struct Core {
     pub(crate) pull: Pull,
     /// By number; none if it was dropped, or became a system's.
     pub(crate) queries: Vec<Option<QueryState>>,
+    /// Numbers of queries that were dropped.
+    pub(crate) free_queries: Vec<u32>,
     pub(crate) removals: Vec<RemovalsOf>,
     pub(crate) mirrors: Vec<Mirror>,
     /// What the host has of the memory, by offset.
@@ -42,6 +44,7 @@ impl Core {
             world: World::on(memory),
             pull: Pull::default(),
             queries: Vec::new(),
+            free_queries: Vec::new(),
             removals: Vec::new(),
             mirrors: Vec::new(),
             given: BTreeMap::new(),

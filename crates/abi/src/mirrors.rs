@@ -1,8 +1,10 @@
 //! Mirrors: the world published to clients as binary deltas.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use peristyle_replica::{ComponentView, ConnectionId, Input, Predictor, PublisherOptions, ReplicaHost, ViewSpec};
+use peristyle_replica::{
+    Bytes, ComponentView, ConnectionId, Input, Predictor, PublisherOptions, ReplicaHost, ViewSpec,
+};
 
 use crate::{
     core::{Core, nothing},
@@ -13,11 +15,20 @@ use crate::{
 /// A mirror and its connections.
 pub(crate) struct Mirror {
     host: ReplicaHost,
-    /// By number; none once closed.
-    connections: Vec<Option<ConnectionId>>,
+    /// The open ones by number.
+    connections: BTreeMap<u32, Connection>,
+    /// How many were ever opened: the next one's number.
+    opened: u32,
     inputs: VecDeque<Input>,
     /// The newest tick that was published.
     tick: Option<u64>,
+}
+
+/// A client's connection.
+struct Connection {
+    id: ConnectionId,
+    /// A message that was taken but not handed over, as there was no room.
+    held: Option<Bytes>,
 }
 
 /// What a text of lines describes.
@@ -74,14 +85,11 @@ impl Core {
         self.mirrors.get_mut(mirror as usize).ok_or_else(|| nothing("mirror", mirror))
     }
 
-    fn connection(&mut self, mirror: u32, connection: u32) -> Result<(&mut Mirror, ConnectionId), Failure> {
-        let mirror = self.mirror_mut(mirror)?;
-        match mirror.connections.get(connection as usize) {
-            Some(Some(id)) => {
-                let id = *id;
-                Ok((mirror, id))
-            }
-            Some(None) => Err(Failure::new(Status::Closed, "the connection is closed")),
+    fn connection(&mut self, mirror: u32, connection: u32) -> Result<(&mut ReplicaHost, &mut Connection), Failure> {
+        let Mirror { host, connections, opened, .. } = self.mirror_mut(mirror)?;
+        match connections.get_mut(&connection) {
+            Some(known) => Ok((host, known)),
+            None if connection < *opened => Err(Failure::new(Status::Closed, "the connection is closed")),
             None => Err(nothing("connection", connection)),
         }
     }
@@ -94,7 +102,8 @@ impl Core {
         let text = text(&self.blocks, bytes)?;
         let (spec, options, epoch) = described(&text)?;
         let host = ReplicaHost::new(&mut self.world, spec, options, epoch)?;
-        self.mirrors.push(Mirror { host, connections: Vec::new(), inputs: VecDeque::new(), tick: None });
+        let (connections, inputs) = (BTreeMap::new(), VecDeque::new());
+        self.mirrors.push(Mirror { host, connections, opened: 0, inputs, tick: None });
         Ok(self.mirrors.len() - 1)
     }
 
@@ -111,23 +120,32 @@ impl Core {
         Ok(())
     }
 
-    pub fn mirror_open(&mut self, mirror: u32, epoch: f64, tick: f64) -> Result<usize, Failure> {
+    pub fn mirror_open(&mut self, mirror: u32, epoch: f64, tick: f64) -> Result<u32, Failure> {
         let mirror = self.mirror_mut(mirror)?;
         let resume = (epoch >= 0.0 && tick >= 0.0).then_some((epoch as u64, tick as u64));
-        mirror.connections.push(Some(mirror.host.open(resume)));
-        Ok(mirror.connections.len() - 1)
+        let number = mirror.opened;
+        mirror.opened += 1;
+        mirror.connections.insert(number, Connection { id: mirror.host.open(resume), held: None });
+        Ok(number)
     }
 
     pub fn mirror_receive(&mut self, mirror: u32, connection: u32, bytes: u32) -> Result<(), Failure> {
         let message = self.blocks.bytes(bytes as usize)?.to_vec();
-        let (mirror, id) = self.connection(mirror, connection)?;
-        Ok(mirror.host.receive(id, &message)?)
+        let (host, known) = self.connection(mirror, connection)?;
+        Ok(host.receive(known.id, &message)?)
     }
 
     pub fn mirror_take(&mut self, mirror: u32, connection: u32) -> Result<usize, Failure> {
-        let (mirror, id) = self.connection(mirror, connection)?;
-        let Some(message) = mirror.host.take(id) else { return Ok(0) };
-        self.blocks.bytes_out(message.len())?.copy_from_slice(&message);
+        let (host, known) = self.connection(mirror, connection)?;
+        let Some(message) = known.held.take().or_else(|| host.take(known.id)) else { return Ok(0) };
+        match self.blocks.bytes_out(message.len()) {
+            Ok(out) => out.copy_from_slice(&message),
+            Err(error) => {
+                // The messages of a connection are one stream: none may be lost.
+                self.connection(mirror, connection)?.1.held = Some(message);
+                return Err(error.into());
+            }
+        }
         Ok(message.len())
     }
 
@@ -138,9 +156,9 @@ impl Core {
             host.inputs(|input| inputs.push_back(input));
         }
         let Some(Input { connection, number, bytes }) = mirror.inputs.pop_front() else { return Ok(0) };
-        let at = mirror.connections.iter().position(|known| *known == Some(connection)).unwrap_or(0);
+        let at = mirror.connections.iter().find(|(_, known)| known.id == connection).map_or(0, |(number, _)| *number);
         let out = self.blocks.bytes_out(16 + bytes.len())?;
-        out[..8].copy_from_slice(&(at as f64).to_le_bytes());
+        out[..8].copy_from_slice(&f64::from(at).to_le_bytes());
         out[8..16].copy_from_slice(&(number as f64).to_le_bytes());
         out[16..].copy_from_slice(&bytes);
         Ok(out.len())
@@ -154,9 +172,11 @@ impl Core {
     }
 
     pub fn mirror_close(&mut self, mirror: u32, connection: u32) -> Result<(), Failure> {
-        let (mirror, id) = self.connection(mirror, connection)?;
-        mirror.host.close(id);
-        mirror.connections[connection as usize] = None;
+        let (host, known) = self.connection(mirror, connection)?;
+        let id = known.id;
+        host.close(id);
+        let mirror = self.mirror_mut(mirror)?;
+        mirror.connections.remove(&connection);
         mirror.inputs.retain(|input| input.connection != id);
         Ok(())
     }

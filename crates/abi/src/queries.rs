@@ -46,13 +46,18 @@ impl Core {
         let spec = QuerySpec { all, any, none, optional: Vec::new(), changed, added };
         let state = QueryState::new(&mut self.world, spec, None);
         // Numbers of dropped queries are used again; those that systems took are not.
-        self.queries.push(Some(state));
-        Ok(self.queries.len() - 1)
+        let number = self.free_queries.pop().unwrap_or(self.queries.len() as u32) as usize;
+        if number == self.queries.len() {
+            self.queries.push(None);
+        }
+        self.queries[number] = Some(state);
+        Ok(number)
     }
 
     pub fn query_drop(&mut self, query: u32) -> Result<(), Failure> {
         self.query_mut(query)?;
         self.queries[query as usize] = None;
+        self.free_queries.push(query);
         Ok(())
     }
 

@@ -498,3 +498,24 @@ fn what_was_refused_takes_no_room() {
     assert_eq!(count, 1_000_000.0);
     assert_eq!(host.word(Word::Entities), 1_000_001);
 }
+
+#[test]
+fn numbers_of_dropped_queries_are_used_again_and_those_of_connections_are_not() {
+    let mut host = Host::new();
+    let pos = host.component("Pos\nx:f32");
+    let first = host.query([&[pos], &[], &[], &[], &[]]);
+    let second = host.query([&[pos], &[], &[], &[], &[]]);
+    host.call("query_drop", &[first]);
+    assert_eq!(host.fails("chunks", &[first]).0, Status::BadArgument);
+    assert_eq!(host.query([&[], &[], &[pos], &[], &[]]), first);
+    assert_eq!(host.call("chunks", &[second]), 0.0);
+    let bytes = host.text("component Pos");
+    let mirror = host.call("mirror", &[bytes]);
+    assert_eq!([0; 3].map(|_| host.call("mirror_open", &[mirror, -1.0, -1.0])), [0.0, 1.0, 2.0]);
+    host.call("mirror_close", &[mirror, 1.0]);
+    assert_eq!(host.fails("mirror_take", &[mirror, 1.0]).0, Status::Closed);
+    // Who has the old number is not taken for another.
+    assert_eq!(host.call("mirror_open", &[mirror, -1.0, -1.0]), 3.0);
+    assert_eq!(host.fails("mirror_take", &[mirror, 4.0]).0, Status::BadArgument);
+    assert!(host.call("mirror_take", &[mirror, 3.0]) > 0.0, "its first message is the schema");
+}

@@ -45,7 +45,10 @@ impl Space {
         let ptr = NonNull::new(unsafe { alloc_zeroed(layout) });
         let exhausted = || RegionError::Commit { bytes: rounded, source: std::io::ErrorKind::OutOfMemory.into() };
         let Some(ptr) = ptr else { return Err(refuse(Some(exhausted()))) };
-        if Vec::<u8>::new().try_reserve(HEADROOM).is_err() {
+        let mut headroom = Vec::<u8>::new();
+        let is_left = headroom.try_reserve(HEADROOM).is_ok();
+        // Or the compiler would leave the allocation out, as nobody uses it.
+        if !is_left || std::hint::black_box(headroom).capacity() == 0 {
             // SAFETY: it was just given for this layout, and nobody else knows it.
             unsafe { dealloc(ptr.as_ptr(), layout) };
             return Err(refuse(Some(exhausted())));

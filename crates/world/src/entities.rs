@@ -103,7 +103,10 @@ impl Entities {
         if missing > 0 {
             let room = self.slots.capacity() - self.slots.len();
             let more = room + missing.max(self.slots.len() / 8).max(64);
-            let enough = self.slots.try_reserve_exact(more).is_ok() && Vec::<u8>::new().try_reserve(HEADROOM).is_ok();
+            let mut headroom = Vec::<u8>::new();
+            let enough = self.slots.try_reserve_exact(more).is_ok() && headroom.try_reserve(HEADROOM).is_ok();
+            // Or the compiler would leave the allocation out, as nobody uses it.
+            drop(std::hint::black_box(headroom));
             if !enough {
                 self.slots.shrink_to(self.slots.len() + room);
                 let used_bytes = (self.slots.capacity() * size_of::<Slot>()) as u64;

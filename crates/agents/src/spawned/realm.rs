@@ -281,6 +281,8 @@ impl Realm {
                 super::clone::make_port(raw, self, end, &mut port)?;
                 self.own_port.set(port.get());
             }
+            // Gone if making it failed, for want of memory.
+            done(!port.is_null())?;
             rooted!(in(raw) let mut name = UndefinedValue());
             text_to_js(raw, &self.options.name, &mut name)?;
             rooted!(in(raw) let mut tools = UndefinedValue());

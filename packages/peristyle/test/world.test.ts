@@ -541,6 +541,41 @@ describe("patches", () => {
     expect(skipped.map(({ code }) => code)).toEqual(["patch-entity"]);
     expect(world.get(made[0], Position)).toEqual({ x: 5, y: 5 });
   });
+
+  test("whose hook throws are skipped, whatever it throws", () => {
+    const { world, Position } = setup();
+    const throwing = (name: string, thrown: unknown) =>
+      world.defineComponent<number>({
+        name,
+        onAdd: () => {
+          throw thrown;
+        },
+      });
+    const gone = world.createEntity();
+    world.destroyEntity(gone);
+    // Nothing can be made of it that is text.
+    const Bare = throwing("Bare", Object.create(null));
+    const Worse = throwing("Worse", new TypeError("no"));
+    const Late = world.defineComponent<number>({ name: "Late", onAdd: (w) => w.set(gone, Position, { x: 1, y: 1 }) });
+    const e = world.createEntity({ [Position.id]: { x: 1, y: 1 } });
+    const unreadable = Object.defineProperty({ kind: "destroy" }, "eid", {
+      get: () => {
+        throw new TypeError("no");
+      },
+    });
+    const { applied, skipped } = applyPatches(world, [
+      ...[Bare, Worse, Late].map(({ id }) => ({ kind: "add", eid: e, cid: id, value: 1 }) as const),
+      unreadable as never,
+      { kind: "set", eid: e, cid: Position.id, value: { x: 2, y: 2 } },
+    ]);
+    expect(applied).toBe(1);
+    expect(skipped.map(({ code }) => code)).toEqual(["patch-value", "patch-value", "patch-entity", "patch-entity"]);
+    expect(skipped.map(({ message }) => message).slice(0, 2)).toEqual([
+      "patch 0: something of type object was thrown",
+      "patch 1: TypeError: no",
+    ]);
+    expect(world.get(e, Position)).toEqual({ x: 2, y: 2 });
+  });
 });
 
 describe("blueprints", () => {

@@ -7,12 +7,12 @@
  */
 import { HEADER, NEXT } from "../core/abi.js";
 import { CoreError, PeristyleError, SystemError, type JobError, type WorldPatchError } from "../errors.js";
+import { applyTo, targets, type Target } from "../snapshot/patches.js";
 import type { JobId, Lanes, LeaseResult, LeaseTask } from "../workers/lanes.js";
 import { skippedFor, type Applied, type CommandBuffer } from "../world/commands.js";
 import type { Entity } from "../world/component.js";
 import type { World } from "../world/world.js";
 import { hooks } from "./hooks.js";
-import { mergePatches, targets, type Target } from "./merge.js";
 import type { Placement } from "./placement.js";
 import type { Staging } from "./staging.js";
 import type { System, SystemContext } from "./system.js";
@@ -276,7 +276,7 @@ export class Frame {
     for (const { result, targets, cmd, planned } of recorded) {
       const { name } = planned.system;
       if (result && targets) {
-        this.#take(planned.position, name, mergePatches(this.#world, name, result.patches, targets));
+        this.#take(planned.position, name, applyTo(this.#world, result.patches, targets, `system \`${name}\`, `));
       }
       if (cmd.length > 0) this.#take(planned.position, name, cmd.flush());
     }

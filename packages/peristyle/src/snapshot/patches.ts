@@ -1,5 +1,6 @@
 /** Applies patches to any world. */
 import { WorldPatchError, type WorldPatchErrorCode } from "../errors.js";
+import { skippedFor } from "../world/commands.js";
 import type { Patch } from "./patch.js";
 import type { SnapshotWorld } from "./world.js";
 
@@ -32,47 +33,66 @@ export function applyPatches(
   patches: readonly Patch[],
   types?: Readonly<Record<number, unknown>>,
 ): PatchesApplied {
-  const skipped: WorldPatchError[] = [];
-  const entities = patches.map((patch) => entityOf(world, patch));
-  for (let i = 0; i < patches.length; i++) {
-    let wrong: Wrong | undefined;
-    try {
-      wrong = apply(world, patches[i], entities[i], types);
-    } catch (cause) {
-      wrong = ["patch-value", cause instanceof Error ? cause.message : String(cause), cause];
-    }
-    if (wrong) skipped.push(new WorldPatchError(wrong[0], `patch ${i}: ${wrong[1]}`, { cause: wrong[2] }));
-  }
-  return { applied: patches.length - skipped.length, skipped };
+  return applyTo(world, patches, targets(world, patches), "", types);
 }
 
 type Wrong = readonly [code: WorldPatchErrorCode, why: string, cause?: unknown];
 
-/** The entity that a patch is for, or why it is for nobody. */
-function entityOf(world: PatchedWorld, patch: Patch): number | Wrong {
-  // A job may return anything.
-  const eid = (patch as Patch | null | undefined)?.eid as unknown;
-  if (typeof eid !== "number") return ["patch-entity", `\`eid\` must be a number, and is of type ${typeof eid}`];
-  if (!Number.isSafeInteger(eid) || eid < 0) return ["patch-entity", `${eid} is no entity`];
-  try {
-    return world.byIndex ? world.byIndex(eid) : eid;
-  } catch (cause) {
-    return ["patch-entity", `entity ${eid} does not live`, cause];
+/** Whom a patch is for, or why it is for nobody. */
+export type Target = number | Wrong;
+
+/**
+ * The entities that patches are for. `eid` is a handle, or an index as jobs find it in `snap.eids`, which says no more than
+ * that: it is asked before anything else is done to the world, as another entity may have the index afterwards.
+ */
+export function targets(world: PatchedWorld, patches: readonly Patch[]): Target[] {
+  return patches.map((patch) => {
+    let eid: unknown;
+    try {
+      // A job may return anything.
+      eid = (patch as Patch | null | undefined)?.eid;
+      if (typeof eid !== "number") return ["patch-entity", `\`eid\` must be a number, and is of type ${typeof eid}`];
+      if (!Number.isSafeInteger(eid) || eid < 0) return ["patch-entity", `${eid} is no entity`];
+      return world.byIndex ? world.byIndex(eid) : eid;
+    } catch (cause) {
+      const why = typeof eid === "number" ? `entity ${eid} does not live` : "its `eid` cannot be read";
+      return ["patch-entity", why, cause];
+    }
+  });
+}
+
+/** Applies patches to their targets, in their order. What is skipped is told with `prefix`, which says whose it is. */
+export function applyTo(
+  world: PatchedWorld,
+  patches: readonly Patch[],
+  entities: readonly Target[],
+  prefix: string,
+  types?: Readonly<Record<number, unknown>>,
+): PatchesApplied {
+  const skipped: WorldPatchError[] = [];
+  for (let i = 0; i < patches.length; i++) {
+    try {
+      const wrong = apply(world, patches[i], entities[i], types);
+      if (wrong) skipped.push(new WorldPatchError(wrong[0], `${prefix}patch ${i}: ${wrong[1]}`, { cause: wrong[2] }));
+    } catch (thrown) {
+      skipped.push(skippedFor(`${prefix}patch ${i}`, thrown));
+    }
   }
+  return { applied: patches.length - skipped.length, skipped };
 }
 
 function apply(
   world: PatchedWorld,
   patch: Patch,
-  entity: number | Wrong,
+  entity: Target,
   types: Readonly<Record<number, unknown>> | undefined,
 ): Wrong | undefined {
   // A job may return anything.
-  const { kind, eid, cid, value } = (patch ?? {}) as Readonly<Record<string, unknown>>;
+  const { kind, cid, value } = (patch ?? {}) as Readonly<Record<string, unknown>>;
   if (!KINDS.includes(kind as string))
     return ["patch-kind", `\`kind\` must be ${KINDS.join(", ")}, not ${String(kind)}`];
   if (typeof entity !== "number") return entity;
-  if (!world.isAlive(entity)) return ["patch-entity", `entity ${eid} does not live`];
+  if (!world.isAlive(entity)) return ["patch-entity", `entity ${patch.eid} does not live`];
   const lacks = (): Wrong => ["patch-kind", `this world cannot do \`${String(kind)}\``];
   if (kind === "destroy") return world.destroyEntity ? void world.destroyEntity(entity) : lacks();
   // A list has more than its elements: `length`, and what its prototype has.

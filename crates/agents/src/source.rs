@@ -25,6 +25,11 @@ use swc_ts_fast_strip::{Mode, Options};
 
 use crate::AgentError;
 
+/// Extensions that a specifier may leave out.
+pub(crate) const EXTENSIONS: [&str; 4] = ["ts", "js", "mts", "mjs"];
+/// What TypeScript names by what it will be compiled to: the extension in the specifier, and that of the source.
+pub(crate) const COMPILED: [(&str, &str); 2] = [("js", "ts"), ("mjs", "mts")];
+
 /// The largest source in bytes. Parsers do not poll for interrupts, so their input is bounded.
 const SOURCE_BYTES_MAX: u64 = 16 << 20;
 /// Stack of the thread that strips, in bytes. The stripper recurses once and more per nesting level and has no limit of
@@ -181,7 +186,7 @@ pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, Strin
     if wanted.is_file() {
         return fs::canonicalize(&wanted).map_err(|error| error.to_string());
     }
-    for extension in ["ts", "js", "mts", "mjs"] {
+    for extension in EXTENSIONS {
         let mut candidate = wanted.clone().into_os_string();
         candidate.push(".");
         candidate.push(extension);
@@ -190,7 +195,7 @@ pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, Strin
         }
     }
     // TypeScript names what it will be compiled to.
-    for (compiled, written) in [("js", "ts"), ("mjs", "mts")] {
+    for (compiled, written) in COMPILED {
         let candidate = wanted.with_extension(written);
         if wanted.extension().is_some_and(|extension| extension == compiled) && candidate.is_file() {
             return fs::canonicalize(&candidate).map_err(|error| error.to_string());

@@ -1,11 +1,15 @@
 //! What runs when, what keeps an agent, and what ends it.
 
+#[path = "support/threads.rs"]
+mod threads;
+
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use peristyle_agents::{AgentHandle, AgentOptions, CallError, Cluster, Code, Deterministic, Exit, Limits};
 use serde_json::{Value, json};
+use threads::none_left;
 
 fn spawn(text: &str) -> AgentHandle {
     Cluster::new().unwrap().spawn(Code::source("main.ts", text), AgentOptions::default()).unwrap()
@@ -13,9 +17,20 @@ fn spawn(text: &str) -> AgentHandle {
 
 #[track_caller]
 fn posted(text: &str) -> Value {
-    let agent = spawn(text);
+    first_message(&spawn(text))
+}
+
+/// In virtual time, so that a machine that is busy with something else changes nothing.
+#[track_caller]
+fn posted_in_virtual_time(text: &str) -> Value {
+    let cluster = Cluster::deterministic(Deterministic::seed(1)).unwrap();
+    first_message(&cluster.spawn(Code::source("main.ts", text), AgentOptions::default()).unwrap())
+}
+
+#[track_caller]
+fn first_message(agent: &AgentHandle) -> Value {
     let message = agent.receive().wait_timeout(Duration::from_secs(60));
-    message.unwrap_or_else(|error| panic!("{error}: {:?}", agent.join().wait_timeout(Duration::ZERO))).get().unwrap()
+    message.unwrap_or_else(|error| panic!("{error}: {agent:?}")).get().unwrap()
 }
 
 #[test]
@@ -31,7 +46,7 @@ fn microtasks_are_drained_after_each_task() {
       Promise.resolve().then(() => log.push('after main'));
       log.push('main');";
     assert_eq!(
-        posted(text),
+        posted_in_virtual_time(text),
         json!([
             "main",
             "after main",
@@ -64,11 +79,7 @@ fn tasks_run_in_the_order_in_which_they_became_runnable() {
       busy(30);
       port2.postMessage('posted at 45');
       setTimeout(() => { log.push('end'); postMessage(log); }, 0);";
-    // In virtual time, so that a machine that is busy with something else changes nothing.
-    let cluster = Cluster::deterministic(Deterministic::seed(1)).unwrap();
-    let agent = cluster.spawn(Code::source("main.ts", text), AgentOptions::default()).unwrap();
-    let log = agent.receive().wait().unwrap().get::<Value>().unwrap();
-    assert_eq!(log, json!(["5", "5 again", "posted at 15", "30", "posted at 45", "end"]));
+    assert_eq!(posted_in_virtual_time(text), json!(["5", "5 again", "posted at 15", "30", "posted at 45", "end"]));
 }
 
 #[test]
@@ -98,7 +109,7 @@ fn timers_fire_once_or_until_they_are_cleared() {
       setTimeout(() => log.push('negative'), -5);
       setTimeout(() => log.push('no number'), 'x');
       try { setTimeout('code', 1); } catch (error) { log.push(error.name); }";
-    assert_eq!(posted(text), json!(["TypeError", "negative", "no number", "a,b", 1, 2, 3]));
+    assert_eq!(posted_in_virtual_time(text), json!(["TypeError", "negative", "no number", "a,b", 1, 2, 3]));
 }
 
 #[test]
@@ -156,11 +167,13 @@ fn an_agent_that_waits_collects_what_nothing_holds() {
     let text = "
       const registry = new FinalizationRegistry((name) => postMessage(name));
       registry.register({ big: new Array(1000) }, 'gone');
-      onmessage = () => registry;";
+      onmessage = ({ data }) => postMessage(data);";
     let agent = spawn(text);
-    assert_eq!(agent.receive().wait().unwrap().get::<String>(), Ok("gone".into()), "nothing else makes it collect");
+    // Nothing else makes it collect.
+    assert_eq!(first_message(&agent), json!("gone"));
     // It is as it was.
     agent.port().post(&1).unwrap();
+    assert_eq!(first_message(&agent), json!(1));
     agent.terminate();
     assert_eq!(agent.join().wait(), Exit::Terminated("terminated".into()));
 }
@@ -271,10 +284,7 @@ fn a_tree_of_workers_is_terminated_with_its_root() {
         // Workers are joined before their parent ends.
         assert_eq!(agent.join().wait(), Exit::Terminated("terminated".into()));
     }
-    let named = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let left = named
-        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|n| n.trim().starts_with("xx")));
-    assert_eq!(left.count(), 0);
+    none_left("xx");
 }
 
 #[test]

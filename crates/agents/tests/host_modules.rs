@@ -412,6 +412,19 @@ fn typescript_may_name_what_it_is_compiled_to() {
     let cluster = Cluster::new().unwrap();
     let agent = cluster.spawn(Code::file(files.path("main.ts")), AgentOptions::default()).unwrap();
     assert_eq!(agent.call::<u32>("sum", &()).wait(), Ok(3));
+    let bundle = Code::bundle(
+        "main.ts",
+        [
+            (
+                "main.ts",
+                "import { one } from './one.js';\nimport { two } from './two.mjs';\nexport const sum = () => one + two;",
+            ),
+            ("one.ts", "export const one: number = 1;"),
+            ("two.mts", "export const two: number = 2;"),
+        ],
+    );
+    let agent = cluster.spawn(bundle, AgentOptions::default()).unwrap();
+    assert_eq!(agent.call::<u32>("sum", &()).wait(), Ok(3), "in a bundle as in files");
     // What is there is taken as it is named.
     files.write("one.js", "export const one = 10;");
     let agent = Cluster::new().unwrap().spawn(Code::file(files.path("main.ts")), AgentOptions::default()).unwrap();

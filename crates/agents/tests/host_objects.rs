@@ -113,6 +113,69 @@ fn workers_make_objects_of_their_own_and_all_go_with_their_agents() {
     assert_eq!(lives.load(SeqCst), 0);
 }
 
+/// Cannot be dropped without a panic.
+struct Stubborn(Arc<AtomicU32>);
+
+impl HostObject for Stubborn {
+    fn functions(&self) -> &[HostFunction] {
+        &[]
+    }
+
+    fn call(&mut self, _: usize, _: &[f64]) -> Result<f64, HostError> {
+        Ok(0.0)
+    }
+}
+
+impl Drop for Stubborn {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        panic!("stays");
+    }
+}
+
+#[test]
+fn a_panic_at_the_end_of_an_object_goes_no_further() {
+    let dropped = Arc::new(AtomicU32::new(0));
+    let counted = dropped.clone();
+    let make: MakeHostObject = Arc::new(move |_, _| Ok(Box::new(Stubborn(counted.clone()))));
+    let cluster = Cluster::new().unwrap();
+    let agent = spawn(&cluster, make, "for (let i = 0; i < 3; i++) counter();");
+    assert_eq!(agent.join().wait(), Exit::Finished);
+    assert_eq!(dropped.load(SeqCst), 3);
+}
+
+#[test]
+fn objects_are_made_in_a_full_heap_or_not_at_all() {
+    let (make, lives) = counters();
+    let cluster = Cluster::new().unwrap();
+    let text = "
+      export const fill = () => {
+        const made = [], kept = [];
+        for (let i = 0; ; i++) {
+          try {
+            made.push(counter(i));
+            kept.push(new Array(1000).fill(i), { i });
+          } catch {
+            break;
+          }
+          if (made.length % 64 === 0 && made.some((one, at) => one.sum() !== at)) return 'another object';
+        }
+        return 'full';
+      };";
+    let options = AgentOptions {
+        host_objects: [("counter".to_owned(), make)].into(),
+        heap_bytes: 16 << 20,
+        ..AgentOptions::default()
+    };
+    let agent = cluster.spawn(Code::source("main.ts", text), options).unwrap();
+    // Its end, or an exception before.
+    let end = agent.call::<String>("fill", &()).wait();
+    assert_ne!(end, Ok("another object".into()));
+    agent.terminate();
+    agent.join().wait();
+    assert_eq!(lives.load(SeqCst), 0);
+}
+
 /// A block of the engine's memory.
 struct Lender {
     memory: Memory,

@@ -104,7 +104,13 @@ fn a_script_that_changes_globals_first_gets_nothing_of_ours() {
           owner[name] = function (...args) { args.forEach(hear); return theirs.apply(this, args); };
         }
         const P = Proxy;
-        globalThis.Proxy = new P(P, { construct(T, args) { args.forEach(hear); return new T(...args); } });
+        globalThis.Proxy = new P(P, {
+          construct(T, [target, handler]) {
+            hear(target), hear(handler);
+            // Who reads through it is heard, too.
+            return new T(target, new T({}, { get: (_, trap) => (...args) => { args.forEach(hear); return (handler[trap] ?? Reflect[trap])(...args); } }));
+          },
+        });
         for (const Kind of [Map, Set, Promise, Array]) for (const name of Object.getOwnPropertyNames(Kind.prototype)) {
           const theirs = Object.getOwnPropertyDescriptor(Kind.prototype, name);
           if (typeof theirs.value !== 'function' || name === 'constructor' || (Kind === Array && name === 'forEach')) continue;

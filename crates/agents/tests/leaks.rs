@@ -1,6 +1,8 @@
 //! What agents leave behind: nothing. One test at a time measures the process.
 
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use peristyle_agents::{AgentOptions, Cluster, Code, Exit};
 
@@ -11,13 +13,22 @@ fn resident_bytes() -> u64 {
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-/// Bytes that `rounds` rounds add to the process, after some to warm up.
-fn growth(warm_up: u32, rounds: u32, mut round: impl FnMut()) -> u64 {
+/// Fails if `rounds` rounds add `bound` bytes to the process, after some to warm up.
+#[track_caller]
+fn grows_less(bound: u64, warm_up: u32, rounds: u32, mut round: impl FnMut()) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     (0..warm_up).for_each(|_| round());
     let before = resident_bytes();
     (0..rounds).for_each(|_| round());
-    resident_bytes().saturating_sub(before)
+    // The engine gives memory back on threads of its own, which on a busy machine come late.
+    let is_below = (0..1000).any(|_| {
+        let is_below = resident_bytes() < before + bound;
+        if !is_below {
+            thread::sleep(Duration::from_millis(10));
+        }
+        is_below
+    });
+    assert!(is_below, "{} bytes more", resident_bytes().saturating_sub(before));
 }
 
 #[test]
@@ -34,12 +45,11 @@ fn ports_without_owners_go_with_their_agent() {
       }
       close();";
     let cluster = Cluster::new().unwrap();
-    let grown = growth(4, 30, || {
+    // All of it would be 390 MB.
+    grows_less(80 << 20, 4, 30, || {
         let agent = cluster.spawn(Code::source("x.ts", text), AgentOptions::default()).unwrap();
         assert_eq!(agent.join().wait(), Exit::Closed);
     });
-    // All of it would be 390 MB.
-    assert!(grown < 80 << 20, "{grown} bytes more");
 }
 
 #[test]
@@ -51,13 +61,12 @@ fn spawning_and_terminating_leaves_no_memory() {
       postMessage([1, 'x']);
       for (;;);";
     let cluster = Cluster::new().unwrap();
-    let grown = growth(100, 300, || {
+    // Agents that were kept would take some 500 KiB each.
+    grows_less(32 << 20, 100, 300, || {
         let agent = cluster.spawn(Code::source("x.ts", text), AgentOptions::default()).unwrap();
         agent.receive().wait().unwrap();
         agent.post(&[1]).unwrap();
         agent.terminate();
         assert_eq!(agent.join().wait(), Exit::Terminated("terminated".into()));
     });
-    // Agents that were kept would take some 500 KiB each.
-    assert!(grown < 32 << 20, "{grown} bytes more");
 }

@@ -4,7 +4,7 @@ mod support;
 
 use peristyle_agents::Cluster;
 use peristyle_jobs::Access::{Read, Write};
-use peristyle_jobs::JobError;
+use peristyle_jobs::{JobError, JobRunner};
 use peristyle_layout::Scalar;
 use support::{Files, World, job_of, on_lane, run_once, threw};
 
@@ -129,12 +129,12 @@ fn views_are_taken_back_after_a_throw_and_after_a_stop() {
           if (count === 2) for (;;) { Promise.resolve().then(() => { kept[0] = 1000; }); if (!kept.length) break; }
         }";
     let files = Files::with(&[("test.job.ts", text)]);
-    let limits =
-        peristyle_agents::Limits { call_time: Some(std::time::Duration::from_millis(50)), ..Default::default() };
+    let limits = peristyle_agents::Limits { call_time: Some(std::time::Duration::from_secs(1)), ..Default::default() };
     let cluster = Cluster::with_limits(limits).unwrap();
     let job = cluster.job(files.path("test.job.ts")).unwrap();
     let mut world = moving(64);
     on_lane(|lane| {
+        job.prepare(lane).unwrap();
         assert_eq!(threw(world.run(lane, &job)).0, "RangeError");
         assert_eq!(world.columns[0].get::<f32>()[0], 1.0, "what it wrote stays");
         assert!(matches!(world.run(lane, &job), Err(JobError::Terminated(_))));

@@ -3,14 +3,15 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use peristyle_agents::{AgentError, Cluster, Limits};
-use peristyle_jobs::JobError;
+use peristyle_jobs::{JobError, JobRunner};
 use support::{Files, World, job_of, on_lane, run_once, threw};
 
-/// Interrupts the cluster again and again until dropped.
+/// Interrupts the cluster again and again while `f` runs.
 fn interrupting<R>(cluster: &Cluster, f: impl FnOnce() -> R) -> R {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -29,9 +30,8 @@ fn interrupting<R>(cluster: &Cluster, f: impl FnOnce() -> R) -> R {
 #[test]
 fn an_endless_job_is_stopped_and_its_agent_goes_on() {
     let text = "
-        let calls = 0;
-        export function handle() {
-          switch (++calls) {
+        export function handle({ extra }) {
+          switch (extra) {
             case 1: for (;;);
             case 2: for (;;) try { for (;;); } catch {} finally { continue; }
             case 3: return (async () => { for (;;) await 0; })();
@@ -43,30 +43,43 @@ fn an_endless_job_is_stopped_and_its_agent_goes_on() {
         }";
     let (_files, cluster, job) = job_of(text);
     let job = job.unwrap();
-    interrupting(&cluster, || {
-        on_lane(|lane| {
-            for _ in 1..=5 {
-                let result = World::new(1).run(lane, &job);
-                assert_eq!(result, Err(JobError::Terminated("interrupted".into())));
+    on_lane(|lane| {
+        // Or an interrupt may come while the module is still being loaded.
+        job.prepare(lane).unwrap();
+        let mut run = |case: u32| World::new(1).with_extra(&case.to_string()).run(lane, &job);
+        interrupting(&cluster, || {
+            for case in 1..=5 {
+                assert_eq!(run(case), Err(JobError::Terminated("interrupted".into())));
             }
-            for _ in 6..=7 {
-                assert!(World::new(1).run(lane, &job).is_err());
+            for case in 6..=7 {
+                assert!(run(case).is_err());
             }
-            World::new(1).run(lane, &job).unwrap();
         });
+        run(8).unwrap();
     });
 }
 
 #[test]
 fn an_endless_module_is_stopped() {
-    let files = Files::with(&[("a.ts", "for (;;);"), ("b.ts", "await (async () => { for (;;) await 0; })();")]);
-    let cluster = Cluster::new().unwrap();
-    interrupting(&cluster, || {
-        for name in ["a.ts", "b.ts"] {
+    let files = Files::with(&[
+        ("a.ts", "console.log('runs'); for (;;);"),
+        ("b.ts", "console.log('runs'); await (async () => { for (;;) await 0; })();"),
+    ]);
+    for name in ["a.ts", "b.ts"] {
+        let cluster = Cluster::new().unwrap();
+        // An interrupt that comes while the agent is made would stop something else.
+        let (told, runs) = mpsc::channel();
+        cluster.set_console(move |_, _| _ = told.send(()));
+        thread::scope(|scope| {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                runs.recv().unwrap();
+                cluster.interrupt_all();
+            });
             let error = cluster.job(files.path(name)).unwrap_err();
             assert_eq!(error, AgentError::Terminated("interrupted".into()));
-        }
-    });
+        });
+    }
 }
 
 #[test]
@@ -85,17 +98,19 @@ fn an_interrupt_stops_no_later_call() {
 #[test]
 fn a_time_limit_stops_a_call() {
     let files = Files::with(&[("a.ts", "let calls = 0; export function handle() { if (++calls === 1) for (;;); }")]);
-    let limits = Limits { call_time: Some(Duration::from_millis(40)), ..Limits::default() };
+    let limits = Limits { call_time: Some(Duration::from_secs(1)), ..Limits::default() };
     let cluster = Cluster::with_limits(limits).unwrap();
     let job = cluster.job(files.path("a.ts")).unwrap();
     on_lane(|lane| {
+        job.prepare(lane).unwrap();
         let begun = Instant::now();
         let result = World::new(1).run(lane, &job);
-        assert_eq!(result, Err(JobError::Terminated("it ran longer than 40ms".into())));
-        assert!(begun.elapsed() >= Duration::from_millis(40));
+        assert_eq!(result, Err(JobError::Terminated("it ran longer than 1s".into())));
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+        // Each has all of its time: together they last longer than one may.
         for _ in 0..30 {
             World::new(1).run(lane, &job).unwrap();
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(50));
         }
     });
 }

@@ -3,6 +3,7 @@
 mod support;
 
 use std::thread;
+use std::time::Duration;
 
 use peristyle_agents::Cluster;
 use peristyle_jobs::Access::Write;
@@ -36,7 +37,7 @@ fn many_agents_in_turn_leave_nothing_behind() {
     (0..20).for_each(|_| one());
     let before = resident_kib();
     (0..60).for_each(|_| one());
-    assert!(resident_kib() < before + 8 * 1024, "{before} KiB became {}", resident_kib());
+    settles_below(before + 8 * 1024, before);
     assert_eq!(cluster.agents(), 0);
 }
 
@@ -48,8 +49,21 @@ fn a_million_views_leave_the_memory_as_it_was() {
         (0..50_000).for_each(|_| world.run(lane, &job).unwrap());
         let before = resident_kib();
         (0..300_000).for_each(|_| world.run(lane, &job).unwrap());
-        assert!(resident_kib() < before + 8 * 1024, "{before} KiB became {}", resident_kib());
+        settles_below(before + 8 * 1024, before);
     });
+}
+
+/// The engine gives memory back on threads of its own, which on a busy machine come late.
+#[track_caller]
+fn settles_below(bound_kib: u64, before_kib: u64) {
+    let is_below = (0..1000).any(|_| {
+        let is_below = resident_kib() < bound_kib;
+        if !is_below {
+            thread::sleep(Duration::from_millis(10));
+        }
+        is_below
+    });
+    assert!(is_below, "{before_kib} KiB became {}", resident_kib());
 }
 
 fn resident_kib() -> u64 {
@@ -71,7 +85,7 @@ fn many_clusters_in_turn_on_one_lane_leave_nothing_behind() {
         (0..30).for_each(|_| one());
         let before = resident_kib();
         (0..90).for_each(|_| one());
-        assert!(resident_kib() < before + 12 * 1024, "{before} KiB became {}", resident_kib());
+        settles_below(before + 12 * 1024, before);
     });
 }
 
@@ -88,9 +102,9 @@ fn worlds_on_the_engines_memories_leave_no_addresses_behind() {
         assert_eq!(scheduler.run_frame(0.5, 0.0).unwrap().failures, 0);
     };
     (0..10).for_each(|_| one());
-    let before = (resident_kib(), status_kib("VmSize:"));
+    let (resident, addresses) = (resident_kib(), status_kib("VmSize:"));
     (0..40).for_each(|_| one());
-    let after = (resident_kib(), status_kib("VmSize:"));
+    settles_below(resident + 8 * 1024, resident);
     // Each takes 4 GiB of addresses.
-    assert!(after.0 < before.0 + 8 * 1024 && after.1 < before.1 + (4 << 20), "{before:?} KiB became {after:?}");
+    assert!(status_kib("VmSize:") < addresses + (4 << 20), "{addresses} KiB became {}", status_kib("VmSize:"));
 }

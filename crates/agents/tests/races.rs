@@ -1,11 +1,15 @@
 //! What happens at the same time, in every order that a seed gives: nothing is lost, nothing breaks, nothing is left.
 
+#[path = "support/threads.rs"]
+mod threads;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use peristyle_agents::{AgentHandle, AgentOptions, CallError, Cluster, Code, Exit, Port, PortLimits, PostError};
+use threads::none_left;
 
 /// xorshift64*: the same moments for the same seed, as far as a machine repeats itself.
 struct Random(u64);
@@ -24,24 +28,6 @@ impl Random {
             thread::sleep(Duration::from_micros(self.below(us)));
         }
     }
-}
-
-/// Waits until no thread has a name that begins with this: the kernel shows a joined thread for a moment longer.
-#[track_caller]
-fn none_left(prefix: &str) {
-    let count = || {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-        names.filter(|name| name.starts_with(prefix)).count()
-    };
-    let gone = (0..10_000).any(|_| {
-        let none = count() == 0;
-        if !none {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        none
-    });
-    assert!(gone, "{} threads are left", count());
 }
 
 fn options(name: &str) -> AgentOptions {

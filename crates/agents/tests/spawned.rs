@@ -1,6 +1,8 @@
 //! Agents spawned from Rust: code, calls, values, errors, ends.
 
 mod support;
+#[path = "support/threads.rs"]
+mod threads;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use peristyle_agents::{AgentError, AgentHandle, AgentOptions, CallError, Cluster, Code, Exit, PostError, Thrown};
 use serde::{Deserialize, Serialize};
 use support::Files;
+use threads::none_left;
 
 fn spawn(text: &str) -> AgentHandle {
     Cluster::new().unwrap().spawn(Code::source("main.ts", text), AgentOptions::default()).unwrap()
@@ -306,8 +309,9 @@ fn what_was_posted_before_the_end_arrives() {
     assert_eq!(agent.join().wait(), Exit::Closed);
     assert_eq!(receive.iter().collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
 
-    let agent =
-        spawn("let sum = 0; onmessage = ({ data }) => { sum += data; }; setTimeout(() => postMessage(sum), 20);");
+    let agent = spawn(
+        "let sum = 0; onmessage = ({ data }) => { sum += data; if (data === 10) setTimeout(() => postMessage(sum), 20); };",
+    );
     (1..=10).for_each(|n| agent.post(&n).unwrap());
     let (send, receive) = mpsc::channel();
     agent.on_message(move |message| send.send(message.get::<u32>().unwrap()).unwrap());
@@ -418,7 +422,6 @@ fn an_ended_agent_answers_with_its_end() {
 #[test]
 fn a_hundred_agents_live_at_once_and_leave_nothing() {
     let cluster = Cluster::new().unwrap();
-    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count());
     let round = || {
         let agents: Vec<_> = (0..100)
             .map(|n| {
@@ -439,14 +442,8 @@ fn a_hundred_agents_live_at_once_and_leave_nothing() {
         }
     };
     round();
-    let named = |prefix: &str| {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-        tasks
-            .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|n| n.starts_with(prefix)))
-            .count()
-    };
     round();
-    assert_eq!(named("agent "), 0, "of {} threads", threads());
+    none_left("agent ");
 }
 
 #[test]

@@ -2,29 +2,14 @@
 
 #[path = "support/shapes.rs"]
 mod shapes;
+#[path = "support/threads.rs"]
+mod threads;
 
 use std::time::Duration;
 
 use peristyle_agents::{AgentOptions, CallError, Cluster, Code, Exit};
 use shapes::SHAPES;
-
-/// Waits until no thread has a name that begins with this: the kernel shows a joined thread for a moment longer.
-#[track_caller]
-fn none_left(prefix: &str) {
-    let count = || {
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-        names.filter(|name| name.starts_with(prefix)).count()
-    };
-    let gone = (0..10_000).any(|_| {
-        let none = count() == 0;
-        if !none {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        none
-    });
-    assert!(gone, "{} threads are left", count());
-}
+use threads::none_left;
 
 #[test]
 fn every_shape_ends_when_it_is_told_to() {

@@ -1,9 +1,10 @@
 //! Agents that were set up in advance are like others.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peristyle_agents::{AgentOptions, Cluster, Code, Exit};
+use peristyle_agents::{AgentOptions, Cluster, Code, Exit, HostError, MakeHostObject};
 
 fn options(name: &str) -> AgentOptions {
     AgentOptions { name: name.into(), ..AgentOptions::default() }
@@ -70,6 +71,20 @@ fn workers_are_taken_from_the_pool_too() {
     let agent = cluster.spawn(Code::source("main.mjs", text), AgentOptions::default()).unwrap();
     assert_eq!(agent.receive().wait().unwrap().get::<String>(), Ok("inner".into()));
     assert_eq!(agent.join().wait(), Exit::Finished);
+}
+
+#[test]
+fn a_pool_does_not_keep_its_cluster_by_what_agents_are_given() {
+    let held = Arc::new(());
+    let cluster = Cluster::new().unwrap();
+    let make: MakeHostObject = {
+        let (held, cluster) = (held.clone(), cluster.clone());
+        Arc::new(move |_, _| Err(HostError(format!("{held:?} of {cluster:?}"))))
+    };
+    let options = AgentOptions { host_objects: [("maker".to_owned(), make)].into(), ..AgentOptions::default() };
+    cluster.keep_warm(1, options).unwrap();
+    drop(cluster);
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Memory {
         self.0.used_bytes()
     }
 
-    /// End of the highest block in use.
+    /// End of the highest block in use; in WebAssembly, where blocks lie among others' memory, the bytes in use.
     pub fn top_bytes(&self) -> u64 {
         self.0.top_bytes()
     }

@@ -42,6 +42,10 @@ fn a_steady_run_allocates_nothing() {
         let mut scheduler = scheduler(world_of(40_000), mode, workers);
         let step = System::new("step").each_chunk::<&mut A>(|_, a| a.x.iter_mut().for_each(|x| *x += 1.0));
         scheduler.add(step).unwrap();
+        // A thread allocates when it begins, which on a busy machine may be late: until each worker has run something.
+        while (1..scheduler.pool().lanes()).any(|lane| scheduler.pool().ranges_run(lane) == 0) {
+            scheduler.run_frame(1.0, 0.0).unwrap();
+        }
         let options = RunAheadOptions::new(3).observe::<A>().observers(2);
         let (mut ahead, mut observers) = RunAhead::start(scheduler, options).unwrap();
         let mut sum = 0.0;

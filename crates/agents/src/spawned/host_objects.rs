@@ -16,6 +16,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::Arc;
@@ -190,7 +191,8 @@ unsafe extern "C" fn finalize(_: *mut ja::GCContext, object: *mut JSObject) {
     // SAFETY: called by the engine, once, on the thread that owns the object; the slot owns the box.
     unsafe {
         if let Some(owned) = owned(object) {
-            drop(Box::from_raw(owned));
+            // It is the user's: no panic of theirs may enter the engine.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(Box::from_raw(owned))));
         }
     }
 }
@@ -206,24 +208,25 @@ pub(super) unsafe fn define(cx: &mut JSContext, realm: &Realm) -> Result<(), Age
             let raw = cx.raw_cx();
             rooted!(in(raw) let global = realm.global());
             rooted!(in(raw) let mut function = UndefinedValue());
-            make_function(raw, make, 0, name, [Int32Value(at as i32), UndefinedValue()], &mut function)
-                .and_then(|()| set(raw, &global, name, &function, 0))
+            make_function(raw, make, 0, name, &mut function).and_then(|()| {
+                ja::SetFunctionNativeReserved(function.to_object(), PLACE_SLOT, &Int32Value(at as i32));
+                set(raw, &global, name, &function, 0)
+            })
         };
         defined.map_err(|failed| realm.failed(cx, failed))?;
     }
     Ok(())
 }
 
-/// A native function with two reserved slots.
+/// A native function with two reserved slots, which are undefined.
 ///
 /// # Safety
-/// `raw` is this thread's context, in a realm; what the slots hold is rooted by the caller.
+/// `raw` is this thread's context, in a realm.
 unsafe fn make_function(
     raw: *mut RawJSContext,
     native: super::natives::Native,
     arguments: usize,
     name: &str,
-    slots: [JSVal; 2],
     out: &mut RootedGuard<'_, JSVal>,
 ) -> Converted<()> {
     let name = CString::new(name).unwrap_or_default();
@@ -232,8 +235,6 @@ unsafe fn make_function(
         let function = ja::NewFunctionWithReserved(raw, Some(native), arguments as u32, 0, name.as_ptr());
         done(!function.is_null())?;
         out.set(ObjectValue(ja::JS_GetFunctionObject(function)));
-        ja::SetFunctionNativeReserved(out.to_object(), OBJECT_SLOT, &slots[0]);
-        ja::SetFunctionNativeReserved(out.to_object(), PLACE_SLOT, &slots[1]);
     }
     Ok(())
 }
@@ -281,7 +282,7 @@ unsafe extern "C" fn make(raw: *mut RawJSContext, argc: u32, vp: *mut RawValue) 
     // SAFETY: called by the engine with its arguments; the function was made by `define`.
     let (arguments, at) = unsafe {
         let arguments = CallArgs::from_vp(vp, argc);
-        (arguments, (*ja::GetFunctionNativeReserved(arguments.callee(), OBJECT_SLOT)).to_int32())
+        (arguments, (*ja::GetFunctionNativeReserved(arguments.callee(), PLACE_SLOT)).to_int32())
     };
     native(raw, argc, vp, |cx, call| {
         let Some((name, make)) = call.realm.options.host_objects.iter().nth(at as usize) else { return Ok(()) };
@@ -318,8 +319,10 @@ unsafe fn make_object(raw: *mut RawJSContext, call: &Call<'_>, host: Box<dyn Hos
         let flags = ja::JSPROP_ENUMERATE as u32;
         rooted!(in(raw) let mut value = UndefinedValue());
         for (place, function) in functions.iter().enumerate() {
-            let slots = [ObjectValue(object.get()), Int32Value(place as i32)];
-            make_function(raw, call_function, function.arguments, function.name, slots, &mut value)?;
+            make_function(raw, call_function, function.arguments, function.name, &mut value)?;
+            // Read of its root only now: making the function may have moved the object.
+            ja::SetFunctionNativeReserved(value.to_object(), OBJECT_SLOT, &ObjectValue(object.get()));
+            ja::SetFunctionNativeReserved(value.to_object(), PLACE_SLOT, &Int32Value(place as i32));
             set(raw, &object, function.name, &value, flags)?;
         }
         if let Some(memory) = memory {

@@ -40,12 +40,10 @@ use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
 use crate::modules::{Deeper, load_graph};
-use crate::source::{self, Format, Kind, Source};
+use crate::source::{self, COMPILED, EXTENSIONS, Format, Kind, Source};
 
 /// How many imports may load one inside the other: loading recurses on the native stack.
 const IMPORT_DEPTH_MAX: u32 = 256;
-/// Extensions that a specifier may leave out.
-const EXTENSIONS: [&str; 4] = ["ts", "js", "mts", "mjs"];
 
 /// A compiled module.
 pub(crate) struct Module {
@@ -219,8 +217,11 @@ impl Library {
             self.modules.get(Path::new(&name))
         };
         // TypeScript names what it will be compiled to.
-        let typed =
-            || self.modules.get(&wanted.with_extension("ts")).filter(|_| wanted.extension() == Some("js".as_ref()));
+        let typed = || {
+            let (_, written) =
+                COMPILED.into_iter().find(|(compiled, _)| wanted.extension() == Some(compiled.as_ref()))?;
+            self.modules.get(&wanted.with_extension(written))
+        };
         self.modules.get(wanted).or_else(|| EXTENSIONS.into_iter().find_map(with)).or_else(typed).cloned()
     }
 }

@@ -9,7 +9,7 @@ use mozjs::context::{JSContext, RawJSContext};
 use mozjs::conversions::jsstr_to_string;
 use mozjs::gc::RootedGuard;
 use mozjs::jsapi as ja;
-use mozjs::jsapi::{CallArgs, Heap, JSObject, Value as RawValue};
+use mozjs::jsapi::{CallArgs, Heap, JSObject, JSProtoKey, Value as RawValue};
 use mozjs::jsval::{BooleanValue, DoubleValue, Int32Value, JSVal, ObjectValue, UndefinedValue};
 use mozjs::rooted;
 
@@ -67,7 +67,11 @@ pub(crate) unsafe fn table(raw: *mut RawJSContext, out: &mut RootedGuard<'_, *mu
         {
             add(raw, others, out)?;
         }
-        super::node::define(raw, out)
+        super::node::define(raw, out)?;
+        // The engine's own, whatever a script has put in its place: handlers are given what is ours.
+        rooted!(in(raw) let mut proxy = ptr::null_mut::<JSObject>());
+        done(ja::JS_GetClassObject(raw, JSProtoKey::JSProto_Proxy, proxy.handle_mut().into()))?;
+        done(ja::JS_DefineProperty3(raw, out.handle().into(), c"Proxy".as_ptr(), proxy.handle().into(), 0))
     }
 }
 

@@ -8,6 +8,7 @@
 //! - Spares hold the cluster's [`Shared`], which holds the pool: the cluster's last handle closes it.
 //! - The lock is a leaf: threads are started, and orders given and dropped, without it.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -81,6 +82,8 @@ impl Pool {
             on_exit: None,
             on_error: None,
             on_unhandled_rejection: None,
+            node: None,
+            host_objects: BTreeMap::new(),
             ..options
         };
         let mut state = self.lock();

@@ -7,7 +7,8 @@
 //!   made to collect for each.
 //! - Compiled code stays.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use mozjs::context::JSContext;
 use mozjs::jsapi as ja;
@@ -18,6 +19,8 @@ const AFTER_MIN: Duration = Duration::from_millis(500);
 const AFTER_MAX: Duration = Duration::from_secs(64);
 /// The largest heap that is collected.
 const HEAP_BYTES_MAX: u32 = 8 << 20;
+/// The least time between two looks through the process's memory.
+const BETWEEN_TRIMS: Duration = Duration::from_millis(100);
 /// What the heap has to have grown by since.
 const GROWN_BYTES_MIN: u32 = 256 << 10;
 
@@ -29,18 +32,20 @@ pub(crate) struct Quiet {
     left: Option<u32>,
     /// Whether this quiet time was used.
     used: bool,
+    /// Since when there is something that the C library may give back.
+    freed: Option<Instant>,
 }
 
 impl Default for Quiet {
     fn default() -> Quiet {
-        Quiet { after: AFTER_MIN, left: None, used: false }
+        Quiet { after: AFTER_MIN, left: None, used: false, freed: None }
     }
 }
 
 impl Quiet {
     /// After how long it is quiet, if that is still to be said.
     pub(crate) fn after(&self) -> Option<Duration> {
-        (!self.used).then_some(self.after)
+        if self.used { self.freed.map(|_| BETWEEN_TRIMS) } else { Some(self.after) }
     }
 
     /// Something came.
@@ -53,7 +58,10 @@ impl Quiet {
     /// # Safety
     /// `cx` is this thread's context, in the realm, between two tasks.
     pub(crate) unsafe fn give_memory_back(&mut self, cx: &mut JSContext) {
-        self.used = true;
+        if std::mem::replace(&mut self.used, true) {
+            self.freed = self.freed.filter(|freed| !trimmed_since(*freed));
+            return;
+        }
         // SAFETY: as the caller answers; what is in use is rooted.
         unsafe {
             let raw = cx.raw_cx();
@@ -68,11 +76,28 @@ impl Quiet {
             self.left = Some(ja::JS_GetGCParameter(raw, JSGCParamKey::JSGC_BYTES));
         }
         self.after = (self.after * 2).min(AFTER_MAX);
-        // The C library keeps what was freed, on every thread, unless it is told.
-        #[cfg(target_env = "gnu")]
-        // SAFETY: it may be called at any time, on any thread.
-        unsafe {
-            libc::malloc_trim(0)
-        };
+        self.freed = Some(Instant::now()).filter(|freed| !trimmed_since(*freed));
     }
+}
+
+/// Has the C library give back what was freed on any thread, which it keeps unless it is told; says whether that was done since
+/// `freed`. It looks through all of its memory while others wait for it, so agents that are quiet at the same time leave it to
+/// one of them, and look again later.
+fn trimmed_since(freed: Instant) -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    // Somebody is at it.
+    let Ok(mut last) = LAST.try_lock() else { return false };
+    if last.is_some_and(|last| last >= freed) {
+        return true;
+    }
+    if last.is_some_and(|last| last.elapsed() < BETWEEN_TRIMS) {
+        return false;
+    }
+    *last = Some(Instant::now());
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, on any thread.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+    true
 }

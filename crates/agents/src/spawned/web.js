@@ -10,7 +10,7 @@
   const format = (args) => (inspector ??= native.inspect()).format(args);
   const show = (value) => (inspector ??= native.inspect()).show(value);
   const inspect = { format, show };
-  const { Error, Object, Promise, Proxy, Reflect, String, SyntaxError, TypeError } = globalThis;
+  const { Error, Object, Promise, Reflect, String, SyntaxError, TypeError } = globalThis;
   const { apply, ownKeys } = Reflect;
   const { defineProperty, setPrototypeOf } = Object;
   const { then } = Promise.prototype;
@@ -202,7 +202,7 @@
   // A script that ran before may have changed what is global, and is not to get hold of this: parts add to it by plain
   // assignment, which nobody can hear.
   const internals = {
-    __proto__: new Proxy({ __proto__: null }, { __proto__: null, get: later }),
+    __proto__: new native.Proxy({ __proto__: null }, { __proto__: null, get: later }),
     native, inspect, parent, put, tag, apply, defineProperty, setPrototypeOf, manners, State, target, stateOf, listens, drop,
     attribute, describe, transferList, listenToParent,
   };

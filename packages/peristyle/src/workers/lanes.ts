@@ -130,6 +130,8 @@ export interface Lanes {
    * @throws {JobError} if its module does not load (`job-load`) or exports no handler (`job-handle`).
    */
   load(source: JobSource, shape: JobShape): Promise<JobId>;
+  /** Forgets a job in every lane. No lease of it may run. The module that it was loaded from stays with the engine. */
+  unload(job: JobId): void;
   /** Runs leases, all in one dispatch. Never rejects for what a job did: see {@link LeaseResult.failure}. */
   run(leases: readonly LeaseTask[]): Promise<LeaseResult[]>;
   /** Ends the workers, after what they run. */

@@ -22,7 +22,7 @@ export function isChanged(bits: Uint8Array | undefined, i: number): boolean {
 function refuse(bits: Uint8Array, i: number): never {
   const why =
     bits.length === 0
-      ? "there are no bits to set: a job marks components that its system lists in `writes`, and this one it only reads"
+      ? "it has no bits; a job marks components that its system lists in `writes`"
       : `the bits are of ${bits.length * 8} rows`;
   throw new ValueError("value-range", `row ${i} cannot be marked: ${why}`);
 }

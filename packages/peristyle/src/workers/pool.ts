@@ -20,7 +20,10 @@ import { createStarter, type ResourceLimits, type Starter, type Thread } from ".
 export interface PortablePoolOptions {
   /** Workers: cores - 1 and at least 1 unless told; 0 for none. */
   readonly size?: number;
-  /** Makes workers of a page, by the name that `run` is given. */
+  /**
+   * Makes workers of a page, by the name that `run` is given. A page is told nothing of one that ends by itself, so give a
+   * `deadline` if one may.
+   */
   readonly browserWorkers?: Readonly<Record<string, () => Worker>>;
   /** Calls that may wait for a worker. 10 000. */
   readonly queue?: number;

@@ -24,7 +24,8 @@ pub struct Core {
     /// Numbers of queries that were dropped.
     pub(crate) free_queries: Vec<u32>,
     pub(crate) removals: Vec<RemovalsOf>,
-    pub(crate) mirrors: Vec<Mirror>,
+    /// By number; none if it was dropped.
+    pub(crate) mirrors: Vec<Option<Mirror>>,
     /// What the host has of the memory, by offset.
     given: BTreeMap<u64, Block>,
     /// Kept for its storage.

@@ -133,6 +133,10 @@ impl Core {
         Ok(self.pull.add(system)?)
     }
 
+    pub fn system_drop(&mut self, system: u32) -> Result<(), Failure> {
+        Ok(self.pull.remove(system)?)
+    }
+
     pub fn compile(&mut self) -> Result<usize, Failure> {
         let stages = self.pull.stages().to_vec();
         let systems = self.pull.plan(&self.world)?.systems();

@@ -82,7 +82,7 @@ fn described(text: &str) -> Result<(ViewSpec, PublisherOptions, u64), Failure> {
 
 impl Core {
     fn mirror_mut(&mut self, mirror: u32) -> Result<&mut Mirror, Failure> {
-        self.mirrors.get_mut(mirror as usize).ok_or_else(|| nothing("mirror", mirror))
+        self.mirrors.get_mut(mirror as usize).and_then(Option::as_mut).ok_or_else(|| nothing("mirror", mirror))
     }
 
     fn connection(&mut self, mirror: u32, connection: u32) -> Result<(&mut ReplicaHost, &mut Connection), Failure> {
@@ -103,13 +103,20 @@ impl Core {
         let (spec, options, epoch) = described(&text)?;
         let host = ReplicaHost::new(&mut self.world, spec, options, epoch)?;
         let (connections, inputs) = (BTreeMap::new(), VecDeque::new());
-        self.mirrors.push(Mirror { host, connections, opened: 0, inputs, tick: None });
+        self.mirrors.push(Some(Mirror { host, connections, opened: 0, inputs, tick: None }));
         Ok(self.mirrors.len() - 1)
+    }
+
+    pub fn mirror_drop(&mut self, mirror: u32) -> Result<(), Failure> {
+        self.mirror_mut(mirror)?;
+        self.mirrors[mirror as usize] = None;
+        Ok(())
     }
 
     pub fn mirror_publish(&mut self, mirror: u32, tick: f64) -> Result<(), Failure> {
         self.unless_leased()?;
-        let known = self.mirrors.get_mut(mirror as usize).ok_or_else(|| nothing("mirror", mirror))?;
+        let known = self.mirrors.get_mut(mirror as usize).and_then(Option::as_mut);
+        let known = known.ok_or_else(|| nothing("mirror", mirror))?;
         let number = tick as u64;
         if known.tick.is_some_and(|last| number <= last) || number as f64 != tick {
             let text = format!("tick {tick} is published after tick {}", known.tick.unwrap_or(0));

@@ -104,6 +104,8 @@ macro_rules! functions {
             fn stages(bytes: u32);
             /// Adds a system from a text of lines: `name N`, `stage N`, `before N`, `after N`, `reads IDS`, `writes IDS`, `reads-resources IDS`, `writes-resources IDS`, `query ID`, `shape once|rows|parts|whole`, `flags exclusive despawns skip-if-empty atomic`. Ids are divided by blanks, and descriptors have components and resources in the order in which they are named first; lines may be repeated. A query becomes the system's: what it writes is not pending for it. Gives its number.
             fn system(bytes: u32);
+            /// Removes a system between frames, with its query. Its number is never given again.
+            fn system_drop(system: u32);
             /// Makes the plan, and lists it (u32): for each system in order its number, the position of its stage, its batch. Gives how many systems there are.
             fn compile();
             /// Writes the plan as text to the scratch: who waits for whom, and why. Gives its bytes.
@@ -125,6 +127,8 @@ macro_rules! functions {
 
             /// Makes a mirror of the world from a text of lines: `component N`, and below it `quantised FIELD ERROR`, `linear FIELD`, `none FIELD`, `hidden FIELD`, `optional`, `priority NUMBER`; `hash-every TICKS`, `bytes-per-tick BYTES`, `log-frames FRAMES`, `epoch NUMBER`, `prefix BYTE...`. Gives its number.
             fn mirror(bytes: u32);
+            /// Ends a mirror, with its connections and its log: the world keeps nothing for it any more. Its number is never given again.
+            fn mirror_drop(mirror: u32);
             /// Publishes the world to all who follow a mirror, as a tick that is above the last one.
             fn mirror_publish(mirror: u32, tick: f64);
             /// Opens a connection, for a client that had the frame of `tick` of `epoch` last, or -1 and -1. Gives its number.

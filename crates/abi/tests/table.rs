@@ -421,6 +421,73 @@ fn startup_runs_in_the_first_frame_only() {
 }
 
 #[test]
+fn a_system_that_is_dropped_is_in_no_plan_and_leaves_its_number_to_nobody() {
+    let mut host = Host::new();
+    let pos = host.component("Pos\nx:f32");
+    let table = host.table(&[pos]);
+    host.call("spawn_many", &[table, 3.0]);
+    let query = host.query([&[pos], &[], &[], &[], &[]]);
+    host.system(&format!("name a\nreads {pos}\nquery {query}\nshape rows"));
+    host.system("name b\nafter a");
+    assert_eq!(host.call("compile", &[]), 2.0);
+    host.call("frame_begin", &[0.0, 0.0, 0.0]);
+    assert_eq!(host.fails("system_drop", &[0.0]).0, Status::FrameRunning);
+    host.call("frame_end", &[]);
+
+    host.call("system_drop", &[0.0]);
+    assert!(host.fails("system_drop", &[0.0]).1.contains("no system 0"));
+    assert!(host.fails("compile", &[]).1.contains("`a`"), "b is ordered by it");
+    host.call("system_drop", &[1.0]);
+    // The name is free, the number is not.
+    let query = host.query([&[pos], &[], &[], &[], &[]]);
+    let bytes = host.text(&format!("name a\nreads {pos}\nquery {query}\nshape rows"));
+    assert_eq!(host.call("system", &[bytes]), 2.0);
+    let count = host.call("compile", &[]);
+    assert_eq!(host.listed::<u32>(count * 3.0), [2, 1, 0]);
+    host.call("frame_begin", &[0.0, 0.0, 0.0]);
+    assert_eq!(host.call("next", &[]), 2.0);
+    assert_eq!(host.word(Word::System), 2);
+    host.call("settle", &[2.0, 0.0]);
+    assert_eq!(host.call("next", &[]), 3.0);
+    host.call("merge", &[]);
+    assert_eq!(host.call("next", &[]), 0.0);
+    host.call("frame_end", &[]);
+}
+
+#[test]
+fn a_system_that_looks_for_itself_is_left_out_until_something_changes() {
+    let mut host = Host::new();
+    let pos = host.component("Pos\nx:f32");
+    let table = host.table(&[pos]);
+    let count = host.call("spawn_many", &[table, 3.0]);
+    let entity = host.listed::<f64>(count)[1];
+    let chunk = (host.call("locate", &[entity]) / 16_384.0).floor();
+    let query = host.query([&[pos], &[], &[], &[pos], &[]]);
+    host.system(&format!("name watch\nreads {pos}\nquery {query}\nshape once\nflags skip-if-empty"));
+    // (whether something changes before, whether the run works, whether there is one)
+    let frames = [
+        (false, true, true),
+        (false, true, false),
+        (true, true, true),
+        (true, false, true),
+        (false, true, true),
+        (false, true, false),
+    ];
+    for (frame, (changes, works, runs)) in frames.into_iter().enumerate() {
+        if changes {
+            host.call("mark", &[chunk, f64::from(pos), 1.0, 1.0]);
+        }
+        host.call("frame_begin", &[0.0, 0.0, 0.0]);
+        assert_eq!(host.call("next", &[]) == 2.0, runs, "frame {frame}");
+        if runs {
+            let failed = if works { 0.0 } else { host.words(&[0]) };
+            host.call("settle", &[0.0, failed]);
+        }
+        host.call("frame_end", &[]);
+    }
+}
+
+#[test]
 fn a_system_names_only_what_its_query_asks_for() {
     let mut host = Host::new();
     let (pos, vel) = (host.component("Pos\nx:f32"), host.component("Vel\nx:f32"));
@@ -518,4 +585,12 @@ fn numbers_of_dropped_queries_are_used_again_and_those_of_connections_are_not() 
     assert_eq!(host.call("mirror_open", &[mirror, -1.0, -1.0]), 3.0);
     assert_eq!(host.fails("mirror_take", &[mirror, 4.0]).0, Status::BadArgument);
     assert!(host.call("mirror_take", &[mirror, 3.0]) > 0.0, "its first message is the schema");
+    host.call("mirror_drop", &[mirror]);
+    for (function, arguments) in
+        [("mirror_publish", &[mirror, 9.0][..]), ("mirror_take", &[mirror, 3.0]), ("mirror_drop", &[mirror])]
+    {
+        assert!(host.fails(function, arguments).1.contains("no mirror"), "{function}");
+    }
+    let bytes = host.text("component Pos");
+    assert_eq!(host.call("mirror", &[bytes]), mirror + 1.0);
 }

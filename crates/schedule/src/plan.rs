@@ -124,6 +124,11 @@ impl Plan {
         }
     }
 
+    /// Gives systems the numbers of those that the plan was made of, in the order of these.
+    pub(crate) fn number(&mut self, numbers: &[usize]) {
+        self.systems.iter_mut().for_each(|system| system.node = numbers[system.node]);
+    }
+
     /// All systems, in order.
     pub fn systems(&self) -> &[Planned] {
         &self.systems

@@ -32,7 +32,7 @@ use crate::{
     access::{Access, Touch},
     error::ScheduleError,
     merge::take_marked,
-    plan::{Node, Plan},
+    plan::{Node, Plan, Planned},
     preimage::Preimage,
     pull::list::RangeList,
     ranges::{Item, Ranges},
@@ -76,7 +76,8 @@ pub struct PullSystem {
     pub exclusive: bool,
     /// It sets despawn bits.
     pub despawns: bool,
-    /// It is left out while its query has no rows. Those with another shape than [`PullShape::Once`] always are.
+    /// It is left out while its query has no rows: none that it was not run for, if that follows changes. Those with
+    /// another shape than [`PullShape::Once`] always are.
     pub skip_if_empty: bool,
     /// Rows of calls that failed are as they were.
     pub atomic: bool,
@@ -192,7 +193,8 @@ struct Progress {
 /// Systems, their plan, and the frame that is pulled.
 pub struct Pull {
     stages: Vec<Stage>,
-    slots: Vec<Slot>,
+    /// By number; none of systems that were removed.
+    slots: Vec<Option<Slot>>,
     plan: Option<Plan>,
     frame: Option<Frame>,
     progress: Progress,
@@ -229,7 +231,7 @@ impl Pull {
         &self.stages
     }
 
-    /// Adds a system, and gives its number: systems are numbered from 0.
+    /// Adds a system, and gives its number: systems are numbered from 0, and no number is given twice.
     ///
     /// # Errors
     /// [`PullError::FrameRunning`], [`PullError::NoQuery`], [`ScheduleError::DuplicateName`],
@@ -239,7 +241,7 @@ impl Pull {
         if system.shape != PullShape::Once && system.query.is_none() {
             return Err(PullError::NoQuery(system.name));
         }
-        if self.slots.iter().any(|slot| slot.system.name == system.name) {
+        if self.systems().any(|(_, slot)| slot.system.name == system.name) {
             return Err(ScheduleError::DuplicateName(system.name).into());
         }
         let stage = system.stage.unwrap_or(Stage::Update);
@@ -255,7 +257,7 @@ impl Pull {
             let spec = query.spec();
             spec.changed.iter().chain(&spec.added).for_each(|id| access.component(*id, Touch::LEND));
         }
-        self.slots.push(Slot {
+        self.slots.push(Some(Slot {
             system,
             access,
             ranges: Ranges::default(),
@@ -266,24 +268,40 @@ impl Pull {
             extra_version: 0,
             ran: false,
             doomed: Vec::new(),
-        });
+        }));
         self.plan = None;
         Ok(self.slots.len() as u32 - 1)
     }
 
+    /// Removes a system, with its query and whatever was made for its calls. Its number is never given again.
+    ///
+    /// # Errors
+    /// [`PullError::FrameRunning`], [`PullError::NoSystem`].
+    pub fn remove(&mut self, system: u32) -> Result<(), PullError> {
+        self.unless_running()?;
+        let slot = self.slots.get_mut(system as usize).ok_or(PullError::NoSystem(system))?;
+        slot.take().ok_or(PullError::NoSystem(system))?;
+        self.plan = None;
+        Ok(())
+    }
+
+    fn systems(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.slots.iter().enumerate().filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
+    }
+
     /// Number of systems.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.systems().count()
     }
 
     /// Whether there is no system.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.systems().next().is_none()
     }
 
     /// The name of a system.
     pub fn name_of(&self, system: u32) -> Option<&str> {
-        self.slots.get(system as usize).map(|slot| &*slot.system.name)
+        Some(&self.slots.get(system as usize)?.as_ref()?.system.name)
     }
 
     /// The number of the system at a position of the plan.
@@ -291,24 +309,28 @@ impl Pull {
         Some(self.plan.as_ref()?.systems().get(position)?.node as u32)
     }
 
-    /// The plan; made if there is none, or systems were added.
+    /// The plan; made if there is none, or systems were added or removed.
     ///
     /// # Errors
     /// [`ScheduleError`]: why there is none.
     pub fn plan(&mut self, world: &World) -> Result<&Plan, PullError> {
         if self.plan.is_none() {
-            let nodes: Vec<Node<'_>> = self
-                .slots
-                .iter()
-                .map(|Slot { system, access, .. }| Node {
-                    name: &system.name,
-                    stage: system.stage.unwrap_or(Stage::Update),
-                    before: &system.before,
-                    after: &system.after,
-                    access,
+            let (numbers, nodes): (Vec<usize>, Vec<Node<'_>>) = self
+                .systems()
+                .map(|(number, Slot { system, access, .. })| {
+                    let node = Node {
+                        name: &system.name,
+                        stage: system.stage.unwrap_or(Stage::Update),
+                        before: &system.before,
+                        after: &system.after,
+                        access,
+                    };
+                    (number, node)
                 })
-                .collect();
-            self.plan = Some(Plan::in_stages(&nodes, &self.stages, world)?);
+                .unzip();
+            let mut plan = Plan::in_stages(&nodes, &self.stages, world)?;
+            plan.number(&numbers);
+            self.plan = Some(plan);
         }
         Ok(self.plan.as_ref().expect("it was just made"))
     }
@@ -345,7 +367,7 @@ impl Pull {
     }
 
     fn slot(&mut self, system: u32) -> Result<&mut Slot, PullError> {
-        self.slots.get_mut(system as usize).ok_or(PullError::NoSystem(system))
+        self.slots.get_mut(system as usize).and_then(Option::as_mut).ok_or(PullError::NoSystem(system))
     }
 
     fn unless_running(&self) -> Result<(), PullError> {
@@ -360,7 +382,7 @@ impl Pull {
     /// Whether rows are leased: structure must stand still.
     pub fn is_leased(&self) -> bool {
         self.frame.as_ref().is_some_and(|frame| frame.running > 0)
-            && self.slots.iter().any(|slot| slot.list.is_leased())
+            && self.systems().any(|(_, slot)| slot.list.is_leased())
     }
 
     fn position_of(&self, system: u32) -> Option<usize> {
@@ -417,8 +439,7 @@ impl Pull {
                     return Ok(Next::Wait);
                 }
                 let system = planned.node as u32;
-                let run = slots[planned.node].start(world, frame, system)?;
-                match run {
+                match planned_slot(slots, planned).start(world, frame, system)? {
                     Some(run) => {
                         progress.states[position] = State::Running;
                         frame.running += 1;
@@ -431,7 +452,7 @@ impl Pull {
                 return Ok(Next::Wait);
             }
             // What was left out has nothing to be merged.
-            let ran = positions.clone().any(|position| slots[plan.systems()[position].node].ran);
+            let ran = plan.systems()[positions.clone()].iter().any(|planned| planned_slot(slots, planned).ran);
             frame.merging = ran;
             if !ran {
                 frame.segment += 1;
@@ -448,7 +469,7 @@ impl Pull {
     pub fn settle(&mut self, world: &mut World, system: u32, failed: &[u32]) -> Result<(), PullError> {
         let position = self.position_of(system);
         let is_running = self.is_running(system);
-        let slot = self.slots.get_mut(system as usize).ok_or(PullError::NoSystem(system))?;
+        let slot = self.slots.get_mut(system as usize).and_then(Option::as_mut).ok_or(PullError::NoSystem(system))?;
         let frame = self.frame.as_mut().ok_or(PullError::NoFrame)?;
         let Some(position) = position.filter(|_| is_running) else {
             return Err(PullError::NotRunning(slot.system.name.clone()));
@@ -470,7 +491,7 @@ impl Pull {
             return Err(PullError::FrameRunning);
         }
         for planned in plan.systems() {
-            let slot = &mut self.slots[planned.node];
+            let slot = planned_slot(&mut self.slots, planned);
             slot.ran = false;
             doomed.append(&mut slot.doomed);
         }
@@ -491,15 +512,15 @@ impl Pull {
         }
         for position in 0..self.progress.states.len() {
             if self.progress.states[position] == State::Running
-                && let Some(system) = self.number_at(position)
+                && let Some(planned) = self.plan.as_ref().and_then(|plan| plan.systems().get(position))
             {
-                let slot = &mut self.slots[system as usize];
-                let all: Vec<u32> = (0..slot.list.items().len() as u32).collect();
+                let slot = planned_slot(&mut self.slots, planned);
+                let all: Vec<u32> = (0..slot.list.items().len().max(1) as u32).collect();
                 slot.settle(world, &all);
             }
         }
         // Of a frame that broke off nobody is despawned.
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().flatten() {
             slot.ran = false;
             slot.doomed.clear();
         }
@@ -507,6 +528,11 @@ impl Pull {
         world.end_tick()?;
         Ok(())
     }
+}
+
+/// The system at a place of the plan: no system is removed without its plan.
+fn planned_slot<'a>(slots: &'a mut [Option<Slot>], planned: &Planned) -> &'a mut Slot {
+    slots[planned.node].as_mut().expect("a plan has systems that are there")
 }
 
 impl Progress {
@@ -584,6 +610,10 @@ impl Slot {
     fn settle(&mut self, world: &mut World, failed: &[u32]) {
         let Some(query) = &self.system.query else { return };
         if !self.list.is_leased() {
+            // It looked for itself. What made it run does not make it run again.
+            if self.system.shape == PullShape::Once && failed.is_empty() && query.has_row_filter() {
+                query.chunks(world).for_each(|chunk| query.clear(world, chunk, 0..chunk.rows()));
+            }
             return;
         }
         let (system, items) = (&self.system, self.list.items());

@@ -12,6 +12,7 @@ import {
   type WorkerStatus,
   type WorkerTransport,
 } from "../src/client/index.js";
+import { viewWorld, World } from "../src/index.js";
 import { isSameQuery, keeper, observeQuery, type WorldSource } from "../src/client/observe.js";
 
 const bytes = new Uint8Array(readFileSync(new URL("fixtures/replica/stream.bin", import.meta.url)));
@@ -91,6 +92,46 @@ test("frames between a look and a subscription are told at once, and missed ones
   source.next(third);
   expect(followed.get()).toEqual(observeQuery(source, query).get());
   expect(told).toBe(1);
+});
+
+test("changes of what is not followed are shown with those of what is", () => {
+  const world = new World();
+  const Place = world.defineComponent({ name: "Place", fields: { x: "f32" } });
+  const Name = world.defineComponent({ name: "Name", fields: { n: "u32" } });
+  const [a, b] = world.createEntities(2, new Map<number, unknown>([[Place.id, { x: 0 }], [Name.id, (n: number) => ({ n })]])) as [number, number];
+  const source = viewWorld(world);
+  const query = { all: [Place, Name], changed: [Name] };
+  const rows = observeQuery(source, query);
+  let told = 0;
+  rows.subscribe(() => told++);
+  const tick = (change: () => void) => {
+    const before = [told, rows.get()] as const;
+    change();
+    world.beginTick();
+    world.endTick();
+    expect(told - before[0]).toBe(rows.get() === before[1] ? 0 : 1);
+    return rows.get()!.map(([, place, name]) => [(place as { x: number }).x, (name as { n: number }).n]);
+  };
+  const set = (entity: number, x: number) => () => world.set(entity, Place, { x });
+  tick(() => {});
+  const [first] = rows.get()!;
+  // Of a value that moved on unseen the last one that was shown stays.
+  expect(tick(set(a, 1))).toEqual([[0, 0], [0, 1]]);
+  expect(tick(set(b, 2))).toEqual([[0, 0], [0, 1]]);
+  expect(tick(() => world.set(b, Name, { n: 7 }))).toEqual([[0, 0], [2, 7]]);
+  expect(rows.get()![0]).toBe(first);
+  // The place did not change with the name: it is the same object.
+  const place = rows.get()![1]![1];
+  expect(tick(() => world.set(b, Name, { n: 8 }))).toEqual([[0, 0], [2, 8]]);
+  expect(rows.get()![1]![1]).toBe(place);
+  expect(tick(() => world.destroyEntity(a))).toEqual([[2, 8]]);
+  expect(tick(() => world.removeComponent(b, Place))).toEqual([]);
+  const lacking = observeQuery(source, { all: [Name], changed: [component("Nothing", { x: "f32" })] });
+  expect(() => lacking.get()).toThrow("the view does not show a component `Nothing`");
+  expect(isSameQuery(query, { all: [Place, Name], changed: [Name] })).toBe(true);
+  expect(isSameQuery(query, { all: [Place, Name], changed: [] })).toBe(false);
+  expect(isSameQuery({ all: [Place] }, { all: [Place], changed: [Place] })).toBe(true);
+  expect(isSameQuery({ all: [Place] }, { all: [Place], changed: [] })).toBe(false);
 });
 
 test("a component that the host lacks is an error in words", () => {

@@ -231,6 +231,28 @@ describe("a published world", () => {
     world.endTick();
   });
 
+  test("leaves nothing in the world when it ends, and another may begin", async () => {
+    const { world, Position, entities } = setup();
+    const used: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      const publication = publishWorld(world);
+      for (let tick = 0; tick < 50; tick++) {
+        world.set(entities[0], Position, { x: tick, y: i });
+        world.beginTick();
+        world.endTick();
+      }
+      await publication.close();
+      await publication.close();
+      // Once it has ended it is neither told nor asked.
+      publication.publish();
+      used.push(world.core.abi.memory_used());
+    }
+    expect(used.slice(2).every((bytes) => bytes === used[1])).toBe(true);
+    const { url } = await serve(world);
+    const view = await seen(follow(url), ({ rows }) => rows === 3);
+    expect(view.get(SeenPosition).x[0]).toBe(49);
+  });
+
   test("has something to publish", () => {
     const empty = new World();
     expect(() => publishWorld(empty)).toThrow(/no component with `fields`/);

@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import {
   FrameFailure,
   JobError,
+  loadCore,
+  markChanged,
   ParallelScheduler,
   ScheduleError,
   Scheduler,
@@ -11,6 +13,7 @@ import {
   World,
   ZCScheduler,
   type Entity,
+  type JobInput,
   type Stage,
   type SystemOptions,
 } from "../src/index.js";
@@ -501,6 +504,46 @@ describe("offloaded systems", () => {
     world.set(entities[0], Made, { wide: 1n, get bad() { throw new TypeError("no"); } });
     expect((await failure(scheduler.runFrame(1))).failures.map(({ cause }) => cause)).toEqual([new TypeError("no")]);
     expect(ran).toHaveLength(3);
+  });
+
+  test("work on columns that are made of objects where the memory grows for another system of their wave", async () => {
+    await loadCore("plain");
+    const world = new World({ core: { build: "plain" } });
+    const scheduler = new Scheduler(world);
+    open.push(scheduler);
+    await scheduler.initPool({ size: 0 });
+    const Small = world.defineComponent<{ n: number }>({ name: "Small" });
+    const Large = world.defineComponent<object>({ name: "Large" });
+    const Column = world.defineComponent({ name: "Column", fields: { n: "i32" } });
+    const small = world.createEntity({ [Small.id]: { n: 1 }, [Column.id]: { n: 1 } });
+    for (let i = 0; i < 40_000; i++) world.createEntity({ [Large.id]: {} });
+    const seen = world.makeQuery({ changed: [Column] });
+    expect([...world.iter(seen)]).toHaveLength(1);
+    const staged = (name: string, components: object[], fields: Record<string, string>, handle: unknown) =>
+      scheduler.register({
+        name,
+        query: { all: components } as never,
+        offload: {
+          handle: handle as never,
+          reads: [],
+          writes: components as never,
+          zeroCopy: { build: () => ({ layouts: [{ cid: (components[0] as typeof Small).id, fields }] }) },
+        },
+      });
+    staged("a", [Small, Column], { n: "f64" }, ({ snap }: JobInput) => {
+      const { Small: made, Column: lent } = snap.comps;
+      for (const { fields, changed } of [made, lent]) {
+        (fields.n as Float64Array)[0] += 41;
+        markChanged(changed, 0);
+      }
+    });
+    const before = world.core.buffer;
+    staged("b", [Large], Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`f${i}`, "f64"])), () => undefined);
+    expect(scheduler.plan().batchesByStage.update).toEqual([["a", "b"]]);
+    await scheduler.runFrame();
+    expect(world.core.buffer).not.toBe(before);
+    expect([world.get(small, Small), world.get(small, Column)]).toEqual([{ n: 42 }, { n: 42 }]);
+    expect([...world.iter(seen)]).toHaveLength(1);
   });
 
   test("see resources that lie in columns", async () => {

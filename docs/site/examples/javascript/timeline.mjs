@@ -1,18 +1,26 @@
 // main.mjs
-import { Timeline, chromeTrace, gantt, statistics } from "peristyle";
+import { Scheduler, Timeline, World, chromeTrace, gantt, statistics } from "peristyle";
 
-const timeline = new Timeline({ lanes: 1, spansPerLane: 1024 });
-const [frame, physics] = [timeline.name("frame"), timeline.name("physics")];
+const world = new World();
+const Position = world.defineComponent({ name: "Position", fields: { x: "f32" } });
+world.createEntities(512, new Map([[Position.id, { x: 0 }]]));
+
+const timeline = new Timeline({ spansPerLane: 1024 });
+const scheduler = new Scheduler(world, { timeline });
+scheduler.register({
+  name: "physics",
+  query: { all: [Position] },
+  writesComponents: [Position],
+  run: ({ world, dt }) => {
+    for (const [entity, , p] of world.iter(world.makeQuery({ all: [Position] }), Position)) world.set(entity, Position, { x: p.x + dt });
+  },
+});
+
 timeline.setEnabled(true);
-
-for (let number = 1; number <= 3; number++) {
-  const began = timeline.begin();
-  const start = timeline.begin();
-  // The system's work.
-  timeline.end(0, "system", physics, start, 512);
-  timeline.end(0, "frame", frame, began, 0, number);
-}
+for (let number = 1; number <= 3; number++) await scheduler.runFrame(0.5);
+timeline.setEnabled(false);
+await scheduler.close();
 
 const recording = timeline.read();
-console.log(statistics(recording).systems.map(({ name, count, rows }) => ({ name, count, rows })));
+console.log(statistics(recording).systems.map(({ name, count, rows, stage }) => ({ name, count, rows, stage })));
 console.log(gantt(recording).startsWith("<svg"), JSON.parse(chromeTrace(recording)).traceEvents.length);

@@ -51,6 +51,11 @@ export interface EntityQuery<All extends Components = Components> {
   readonly any?: Components;
   /** And none of these. */
   readonly none?: Components;
+  /**
+   * Whose changes are shown; those of `all` unless told. With it the list is another when a row comes or goes or one of these
+   * changed in it, and a row has all values as they were then: `{ all: [Name, Position], changed: [Name] }`.
+   */
+  readonly changed?: Components;
 }
 
 /** An entity, and the values of the components that a query asks for, in its order. */
@@ -63,7 +68,9 @@ export type QueryRow<All extends Components> = readonly [
 export function isSameQuery(a: EntityQuery, b: EntityQuery): boolean {
   const isSame = (a: Components = [], b: Components = []): boolean =>
     a.length === b.length && a.every((component, at) => component === b[at]);
-  return isSame(a.all, b.all) && isSame(a.any, b.any) && isSame(a.none, b.none);
+  // To follow nothing is not to follow all.
+  const isFollowed = isSame(a.changed ?? a.all, b.changed ?? b.all);
+  return isSame(a.all, b.all) && isSame(a.any, b.any) && isSame(a.none, b.none) && isFollowed;
 }
 
 /**
@@ -145,7 +152,8 @@ class Found {
     const view = this.#view;
     if (view?.tick === undefined) return undefined;
     // So that a component that the host lacks is an error, and not an empty list.
-    for (const component of this.#query.all) view.get(component);
+    const { all, changed = [] } = this.#query;
+    for (const component of [...all, ...changed]) view.get(component);
     this.#list ??= Array.from(this.#rows)
       .sort(([a], [b]) => a - b)
       .map(([, row]) => row);
@@ -159,7 +167,8 @@ class Found {
     for (const row of view.added) touched.add(row);
     for (const row of view.remasked) touched.add(row);
     // Of the others, only those that it shows: whichever are fewer are looked up in the others.
-    for (const changed of this.#query.all.map((component) => view.changed(component))) {
+    const { all, changed: followed = all } = this.#query;
+    for (const changed of followed.map((component) => view.changed(component))) {
       const isFew = this.#rows.size < changed.length;
       for (const row of isFew ? this.#rows.keys() : changed) {
         if (isFew ? changed.has(row) : this.#rows.has(row)) touched.add(row);
@@ -178,10 +187,20 @@ class Found {
   #read(view: ViewWorld, row: number, before: Row | undefined): Row {
     const entity = view.entity(row);
     const known = before?.[0] === entity ? before : undefined;
-    const values = this.#query.all.map((component, at) => {
+    const { all, changed } = this.#query;
+    const values = all.map((component, at) => {
       const value = known?.[at + 1] as object | undefined;
-      return value && !view.changed(component).has(row) ? value : (view.read(component, entity) as object);
+      // What is not followed may have changed in any frame since.
+      const isSure = value && (!changed || changed.includes(component)) && !view.changed(component).has(row);
+      if (isSure) return value;
+      const now = view.read(component, entity) as object;
+      return changed && value && isEqual(value, now) ? value : now;
     });
-    return [entity, ...values];
+    return [entity, ...values] as Row;
   }
+}
+
+/** Whether two values of a component have the same fields. */
+function isEqual(a: object, b: object): boolean {
+  return Object.entries(a).every(([field, value]) => Object.is(value, (b as Record<string, unknown>)[field]));
 }

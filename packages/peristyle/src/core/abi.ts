@@ -1,7 +1,7 @@
 // Made from the table in crates/abi by `cargo run -p peristyle-abi --example typescript`. Do not edit.
 
 /** The hash of the table that these types were made from. */
-export const ABI_HASH = 1596301487091572;
+export const ABI_HASH = 527131261467742;
 
 /** What a negative result means, by its absolute value. */
 export const STATUS = [
@@ -172,6 +172,8 @@ export interface Abi {
   stages(bytes: number): number;
   /** Adds a system from a text of lines: `name N`, `stage N`, `before N`, `after N`, `reads IDS`, `writes IDS`, `reads-resources IDS`, `writes-resources IDS`, `query ID`, `shape once|rows|parts|whole`, `flags exclusive despawns skip-if-empty atomic`. Ids are divided by blanks, and descriptors have components and resources in the order in which they are named first; lines may be repeated. A query becomes the system's: what it writes is not pending for it. Gives its number. */
   system(bytes: number): number;
+  /** Removes a system between frames, with its query. Its number is never given again. */
+  system_drop(system: number): number;
   /** Makes the plan, and lists it (u32): for each system in order its number, the position of its stage, its batch. Gives how many systems there are. */
   compile(): number;
   /** Writes the plan as text to the scratch: who waits for whom, and why. Gives its bytes. */
@@ -192,6 +194,8 @@ export interface Abi {
   frame_end(): number;
   /** Makes a mirror of the world from a text of lines: `component N`, and below it `quantised FIELD ERROR`, `linear FIELD`, `none FIELD`, `hidden FIELD`, `optional`, `priority NUMBER`; `hash-every TICKS`, `bytes-per-tick BYTES`, `log-frames FRAMES`, `epoch NUMBER`, `prefix BYTE...`. Gives its number. */
   mirror(bytes: number): number;
+  /** Ends a mirror, with its connections and its log: the world keeps nothing for it any more. Its number is never given again. */
+  mirror_drop(mirror: number): number;
   /** Publishes the world to all who follow a mirror, as a tick that is above the last one. */
   mirror_publish(mirror: number, tick: number): number;
   /** Opens a connection, for a client that had the frame of `tick` of `epoch` last, or -1 and -1. Gives its number. */
@@ -515,6 +519,13 @@ export function guarded(raw: Abi, broken: (cause: unknown) => never): Abi {
         broken(cause);
       }
     },
+    system_drop(system) {
+      try {
+        return raw.system_drop(system);
+      } catch (cause) {
+        broken(cause);
+      }
+    },
     compile() {
       try {
         return raw.compile();
@@ -581,6 +592,13 @@ export function guarded(raw: Abi, broken: (cause: unknown) => never): Abi {
     mirror(bytes) {
       try {
         return raw.mirror(bytes);
+      } catch (cause) {
+        broken(cause);
+      }
+    },
+    mirror_drop(mirror) {
+      try {
+        return raw.mirror_drop(mirror);
       } catch (cause) {
         broken(cause);
       }

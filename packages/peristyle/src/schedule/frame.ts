@@ -12,8 +12,9 @@ import type { JobId, Lanes, LeaseResult, LeaseTask } from "../workers/lanes.js";
 import { skippedFor, type Applied, type CommandBuffer } from "../world/commands.js";
 import type { Entity } from "../world/component.js";
 import type { World } from "../world/world.js";
-import { hooks } from "./hooks.js";
 import type { Placement } from "./placement.js";
+import { Recording } from "./recording.js";
+import type { Timeline } from "../timeline/recorder.js";
 import type { Staging } from "./staging.js";
 import type { System, SystemContext } from "./system.js";
 import { valuesOf } from "./values.js";
@@ -54,6 +55,8 @@ export interface FrameSetup {
   readonly time: number;
   readonly lanes: Lanes | undefined;
   readonly placement: Placement;
+  /** Where what ran is recorded. */
+  readonly timeline: Timeline | undefined;
   /** By number. */
   readonly systems: readonly Planned[];
 }
@@ -77,6 +80,7 @@ interface Lease {
 export class Frame {
   readonly #setup: FrameSetup;
   readonly #world: World;
+  readonly #recording: Recording | undefined;
   #dispatches = 0;
   #applied = 0;
   /** What ran since the last merge. */
@@ -87,6 +91,7 @@ export class Frame {
   constructor(setup: FrameSetup) {
     this.#setup = setup;
     this.#world = setup.world;
+    this.#recording = Recording.of(setup.world, setup.timeline);
   }
 
   /** What happened. */
@@ -98,6 +103,14 @@ export class Frame {
 
   /** Runs it to its end. */
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } finally {
+      this.#recording?.end(this.#setup.tick);
+    }
+  }
+
+  async #run(): Promise<void> {
     const { core } = this.#world;
     let wave: Lease[] = [];
     for (;;) {
@@ -126,6 +139,7 @@ export class Frame {
 
   /** Runs systems that do not conflict, and settles them. */
   async #wave(leases: readonly Lease[]): Promise<void> {
+    this.#recording?.enter(leases[0].planned.system.stage);
     const offloaded: Lease[] = [];
     const inline: Lease[] = [];
     const tasks: LeaseTask[] = [];
@@ -150,10 +164,15 @@ export class Frame {
     // Until all of the wave is over: what a system in place may do must not depend on how fast jobs beside it are.
     if (offloaded.length > 0) this.#world.lend();
     try {
+      let idle = performance.now();
       const results = offloaded.length > 0 ? this.#offload(offloaded, tasks, inline.length > 0) : undefined;
       const running = inline.map((lease) => this.#inPlace(lease));
       for (const promise of running) if (promise) await promise;
-      if (results) await results;
+      if (inline.length > 0) idle = performance.now();
+      if (results) {
+        await results;
+        if (this.#recording) this.#record(this.#recording, offloaded, idle);
+      }
     } finally {
       if (offloaded.length > 0) this.#world.giveBack();
     }
@@ -206,23 +225,35 @@ export class Frame {
       results.forEach((result, i) => {
         leases[i].result = result;
         leases[i].failure = result.failure;
-        if (result.spans.length > 0) hooks.spans?.(this.#world, leases[i].planned.number, result.spans);
       });
     } catch (error) {
       for (const lease of leases) lease.failure = error;
     }
   }
 
+  /** Records leases that are over. `idle` is when this thread had nothing to do any more but ranges of theirs. */
+  #record(recording: Recording, leases: readonly Lease[], idle: number): void {
+    let last = { end: idle, planned: leases[0].planned };
+    for (const { planned, result, list } of leases) {
+      if (!result) continue;
+      recording.ranges(planned, result.spans, list);
+      for (const { lane, end } of result.spans) {
+        if (lane === 0) idle = Math.max(idle, end);
+        else if (end > last.end) last = { end, planned };
+      }
+    }
+    if (last.end > idle) recording.waited(last.planned, idle, last.end);
+  }
+
   /** Runs a system here. Gives a promise if it is not done yet. */
   #inPlace(lease: Lease): Promise<void> | undefined {
-    const { system, number } = lease.planned;
-    const start = hooks.spans && performance.now();
-    const over = (): void => {
-      if (start !== undefined) hooks.spans?.(this.#world, number, [{ lane: 0, range: 0, start, end: performance.now() }]);
-    };
+    const { planned, rows } = lease;
+    const { system } = planned;
+    const start = this.#recording ? performance.now() : 0;
+    const over = (): void => this.#recording?.ran(planned, start, rows);
     try {
       const context = this.#context(lease.cmd, system);
-      const done = this.#world.within(`system ${system.name}`, () => system.run!(context));
+      const done = this.#world.within(scopeOf(system.name), () => system.run!(context));
       if (typeof (done as PromiseLike<unknown> | undefined)?.then !== "function") {
         over();
         return undefined;
@@ -231,6 +262,7 @@ export class Frame {
       return Promise.resolve(done).then(() => undefined, failed).then(over);
     } catch (error) {
       lease.failure = error ?? new Error("thrown without a reason");
+      over();
       return undefined;
     }
   }
@@ -249,7 +281,7 @@ export class Frame {
     const { planned, result } = lease;
     const { staging } = planned;
     try {
-      if (staging && lease.list !== 0) staging.scatter();
+      if (staging && lease.list !== 0) staging.scatter(lease.failure === undefined);
     } catch (error) {
       lease.failure ??= error;
     }
@@ -258,8 +290,9 @@ export class Frame {
       this.#failures.push({ position: planned.position, error: new SystemError(planned.system.name, failure) });
     }
     // The core knows nothing of staged ranges; of what never ran it is told that all of it failed.
-    const count = staging || lease.list === 0 ? 0 : core.u32()[lease.list / 4 + 1];
-    const failed = result ? (staging ? [] : result.failed) : failure === undefined ? [] : [...Array(count).keys()];
+    const hasList = !staging && lease.list !== 0;
+    const count = hasList ? core.u32()[lease.list / 4 + 1] : 1;
+    const failed = result && hasList ? result.failed : failure === undefined ? [] : [...Array(count).keys()];
     core.check(core.abi.settle(planned.number, failed.length > 0 ? core.writeWords(failed) : 0));
     // Systems that run before the merge may destroy entities, and give their indices to others.
     if (result && result.patches.length > 0) lease.targets = targets(this.#world, result.patches);
@@ -269,6 +302,8 @@ export class Frame {
   /** Makes the changes that systems recorded since the last merge, in the plan's order. */
   #merge(): void {
     const { core } = this.#world;
+    const start = performance.now();
+    const before = this.#applied;
     const gone = core.check(core.abi.merge());
     const recorded = this.#recorded.sort((a, b) => a.planned.position - b.planned.position);
     this.#recorded = [];
@@ -280,6 +315,7 @@ export class Frame {
       }
       if (cmd.length > 0) this.#take(planned.position, name, cmd.flush());
     }
+    this.#recording?.merged(start, this.#applied - before);
   }
 
   /** Destroys the entities that jobs marked. */
@@ -303,6 +339,9 @@ export class Frame {
     if (thrown) this.#failures.push({ position, error: new SystemError(name, thrown.cause) });
   }
 }
+
+/** Under which name a world keeps the queries of a system. */
+export const scopeOf = (system: string): string => `system ${system}`;
 
 /** Whether the world said no, rather than something broke off. */
 function isRefusal(cause: unknown): boolean {

@@ -16,9 +16,11 @@ import { createLanes, type JobId, type JobSource, type Lanes, type LanesOptions 
 import { isNode } from "../workers/node.js";
 import type { ResourcesBag } from "../world/resource.js";
 import type { World } from "../world/world.js";
-import { Frame, type FrameReport, type Planned } from "./frame.js";
+import { Frame, scopeOf, type FrameReport, type Planned } from "./frame.js";
 import { hooks } from "./hooks.js";
 import { Placement } from "./placement.js";
+import type { Timeline } from "../timeline/recorder.js";
+import { calledBack } from "../report.js";
 import { Staging } from "./staging.js";
 import { STAGES, System, type Host, type Stage, type SystemOptions } from "./system.js";
 
@@ -45,6 +47,13 @@ export interface Plan {
 
 /** What a scheduler can be told. */
 export interface SchedulerOptions {
+  /** Which stages a frame has, in which order; all of them in their order unless told. There are no others. */
+  readonly stages?: readonly Stage[];
+  /**
+   * Where frames are recorded while it is enabled: on lane 0 frames, stages, systems in place, ranges of jobs, merges and
+   * waits; on lanes of their own what workers ran. Lanes are added as there are workers.
+   */
+  readonly timeline?: Timeline;
   /** Told of each system that fails; `runFrame` does not reject then. */
   readonly onFailure?: (failure: SystemError) => void;
 }
@@ -71,9 +80,14 @@ export class Scheduler {
   #query = "";
   #time = 0;
   #closed = false;
+  /** Systems that the core still knows, and nobody else does. */
+  readonly #leaving: Planned[] = [];
 
-  constructor(world: World, stageOrder: readonly Stage[] = STAGES, options: SchedulerOptions = {}) {
-    const stages = [...stageOrder];
+  constructor(world: World, options?: SchedulerOptions);
+  constructor(world: World, stageOrder?: readonly Stage[], options?: Omit<SchedulerOptions, "stages">);
+  constructor(world: World, first: readonly Stage[] | SchedulerOptions = {}, second: SchedulerOptions = {}) {
+    const options: SchedulerOptions = isList(first) ? { ...second, stages: first } : { ...first, ...second };
+    const stages = [...(options.stages ?? STAGES)];
     const unknown = stages.find((stage) => !STAGES.includes(stage));
     if (unknown !== undefined) {
       throw new ScheduleError("stage-unknown", `there is no stage \`${String(unknown)}\`; there are ${STAGES.join(", ")}`);
@@ -101,7 +115,38 @@ export class Scheduler {
     return this;
   }
 
-  /** Makes the plan, if systems were added since, and gives it. */
+  /**
+   * Takes a system out, from the next frame on: its job, what was made for its calls, and its queries that follow changes go
+   * with it. Its name is free at once, so that another may be registered in its place; systems that are ordered by it need
+   * one. A worker of `browserWorkers` stays, as others may name it.
+   * @throws {ScheduleError} (`system-unknown`) if there is no such system.
+   */
+  unregister(name: string): this {
+    const entry = this.#systems.get(name);
+    if (!entry) {
+      const known = [...this.#systems.keys()].join(", ") || "none";
+      throw new ScheduleError("system-unknown", `there is no system \`${String(name)}\` to unregister; there are: ${known}`);
+    }
+    this.#systems.delete(name);
+    // Between frames: one that runs goes on by its plan.
+    if (!(entry instanceof System)) this.#leaving.push(entry);
+    this.#plan = undefined;
+    return this;
+  }
+
+  /** Makes the core and the lanes forget a system. */
+  #forget(planned: Planned): void {
+    const { system, number, staging, job } = planned;
+    const { core } = this.world;
+    core.check(core.abi.system_drop(number));
+    delete this.#byNumber[number];
+    this.#unloaded = this.#unloaded.filter((other) => other !== planned);
+    staging?.dispose();
+    this.world.leave(scopeOf(system.name));
+    if (job !== undefined) this.#lanes?.unload(job);
+  }
+
+  /** Makes the plan, if systems were added or taken out since, and gives it. */
   compile(): Plan {
     if (this.#plan) return this.#plan;
     const { core } = this.world;
@@ -109,6 +154,10 @@ export class Scheduler {
     if (!this.#stagesTold) {
       core.check(core.abi.stages(core.writeText(this.stages.join("\n"))));
       this.#stagesTold = true;
+    }
+    while (this.#leaving.length > 0) {
+      this.#forget(this.#leaving[0]);
+      this.#leaving.shift();
     }
     for (const [name, entry] of this.#systems) {
       if (!(entry instanceof System)) continue;
@@ -183,7 +232,9 @@ export class Scheduler {
   async #start(): Promise<Lanes> {
     this.#pool ??= this.#makeLanes();
     try {
-      return (this.#lanes = await this.#pool);
+      this.#lanes = await this.#pool;
+      this.#options.timeline?.reserve(this.#lanes.size + 1);
+      return this.#lanes;
     } catch (error) {
       this.#pool = undefined;
       throw error;
@@ -191,7 +242,8 @@ export class Scheduler {
   }
 
   #makeLanes(): Promise<Lanes> {
-    return createLanes(this.world.core, { spans: hooks.spans !== undefined, ...this.#poolOptions });
+    const spans = hooks.spans !== undefined || this.#options.timeline !== undefined;
+    return createLanes(this.world.core, { spans, ...this.#poolOptions });
   }
 
   /** Where a system's job is, for these lanes. */
@@ -253,7 +305,10 @@ export class Scheduler {
           return;
         }
         try {
-          planned.job = await lanes.load(source, system.jobShape());
+          const job = await lanes.load(source, system.jobShape());
+          // It may have been taken out meanwhile.
+          if (this.#byNumber[planned.number] === planned) planned.job = job;
+          else lanes.unload(job);
         } catch (error) {
           planned.broken = error instanceof JobError ? error : new JobError("job-load", String(error), { cause: error });
         }
@@ -278,7 +333,7 @@ export class Scheduler {
     }
     this.compile();
     await hooks.before?.(this);
-    if (this.#unloaded.length > 0) await this.#load();
+    while (this.#unloaded.length > 0) await this.#load();
     this.#time = time ?? this.#time + dt;
     const { core } = this.world;
     const tick = core.check(core.abi.frame_begin(dt, this.#time, parallel ? 0 : 1));
@@ -290,6 +345,7 @@ export class Scheduler {
       time: this.#time,
       lanes: this.#lanes,
       placement: this.#placement,
+      timeline: this.#options.timeline,
       systems: this.#byNumber,
     });
     try {
@@ -300,7 +356,7 @@ export class Scheduler {
     this.world.ticked();
     const report = frame.report();
     const { onFailure } = this.#options;
-    if (onFailure) report.failures.forEach(onFailure);
+    if (onFailure) for (const failure of report.failures) calledBack(() => onFailure(failure));
     else if (report.failures.length > 0) throw new FrameFailure(report.failures);
     return report;
   }
@@ -317,4 +373,8 @@ export class Scheduler {
     const lanes = await this.#pool?.catch(() => undefined);
     await lanes?.close();
   }
+}
+
+function isList(value: readonly Stage[] | SchedulerOptions): value is readonly Stage[] {
+  return Array.isArray(value);
 }

@@ -6,6 +6,8 @@
  *
  * # Rules
  * - Each chunk of the query is one range.
+ * - What is kept from gathering to scattering are offsets, never views: a plain memory that grows in between (for the columns
+ *   of another system of the wave, say) leaves views empty.
  * - Components that lie in columns are lent as they lie, beside those that are staged.
  * - Only rows that the job marked become objects again: new ones, with all other properties of the old.
  */
@@ -14,7 +16,7 @@ import { ValueError } from "../errors.js";
 import type { Component } from "../world/component.js";
 import { COLUMN_ARRAYS, type Column, type Scalar } from "../world/fields.js";
 import type { Query } from "../world/query.js";
-import { View } from "../world/view.js";
+import { publishMarks } from "../world/view.js";
 import type { World } from "../world/world.js";
 import type { System } from "./system.js";
 
@@ -35,13 +37,16 @@ interface Staged {
   readonly component: Component;
   readonly names: readonly string[];
   readonly scalars: readonly Scalar[];
-  readonly columns: readonly Column[];
-  readonly changed: Uint8Array;
+  /** Offsets of the columns. */
+  readonly columns: readonly number[];
+  /** Offset of the bits that the job marks. */
+  readonly changed: number;
 }
 
 /** One range. */
 interface Range {
-  readonly view: View;
+  readonly chunk: number;
+  readonly rows: number;
   readonly staged: readonly Staged[];
 }
 
@@ -75,19 +80,18 @@ export class Staging {
     let rows = 0;
     for (let i = 1; i < listed.length; i += 2) {
       rows += listed[i];
+      bytes += components.length * aligned(bitsBytes(listed[i]));
       for (const fields of layouts.values()) {
-        bytes += aligned(bitsBytes(listed[i]));
         for (const scalar of Object.values(fields)) bytes += aligned(listed[i] * COLUMN_ARRAYS[scalar].BYTES_PER_ELEMENT);
       }
     }
     this.#reserve(core, bytes);
     let data = this.#offset + head + count * aligned(records);
-    const words = core.u32();
-    words.set([0, count, 0, 0], this.#offset / 4);
+    core.u32().set([0, count, 0, 0], this.#offset / 4);
     this.#ranges = [];
     for (let i = 0; i < count; i++) {
       const descriptor = this.#offset + head + i * aligned(records);
-      words[(this.#offset + LIST_HEAD) / 4 + i] = descriptor;
+      core.u32()[(this.#offset + LIST_HEAD) / 4 + i] = descriptor;
       data = this.#range(listed[i * 2], listed[i * 2 + 1], descriptor, data);
     }
     return { list: this.#offset, rows };
@@ -106,8 +110,10 @@ export class Staging {
   #range(chunkId: number, rows: number, descriptor: number, data: number): number {
     const { core, storage } = this.#world;
     const { components, layouts, writes } = this.#system;
-    const words = core.u32();
+    const pending = this.#query.follows ? pendingBits(core, this.#query, chunkId, rows) : undefined;
     const chunk = storage.chunk(chunkId);
+    // After the core was asked: it may have made room for its answers, by which views of a plain memory are empty.
+    const words = core.u32();
     const { buffer } = core;
     const groups = descriptor + DESCRIPTOR;
     let columns = groups + components.length * GROUP;
@@ -124,63 +130,103 @@ export class Staging {
       const layout = layouts.get(component.id);
       const group = chunk.groups[component.id];
       const known = layout ? Object.entries(layout) : [];
-      let changed = access && group ? group.changed.byteOffset : 0;
-      let lie: readonly Column[] = group?.columns ?? [];
-      if (layout) {
-        const bits = new Uint8Array(buffer, data, bitsBytes(rows)).fill(0);
+      let changed = 0;
+      if (access && group && !layout) changed = group.changed.byteOffset;
+      else if (access || this.#query.changed.includes(component)) {
+        const bits = new Uint8Array(buffer, data, bitsBytes(rows));
         changed = data;
         data += aligned(bits.length);
+        // Of what is only read, the rows that the query shows.
+        if (access) bits.fill(0);
+        else bits.set(pending!);
+      }
+      let lie: readonly number[] = group?.columns.map(({ byteOffset }) => byteOffset) ?? [];
+      if (layout) {
         lie = known.map(([, scalar]) => {
-          const column = new COLUMN_ARRAYS[scalar](buffer, data, rows);
-          data += aligned(column.byteLength);
+          const column = data;
+          data += aligned(rows * COLUMN_ARRAYS[scalar].BYTES_PER_ELEMENT);
           return column;
         });
         const names = known.map(([name]) => name);
         const scalars = known.map(([, scalar]) => scalar);
-        const one: Staged = { component, names, scalars, columns: lie, changed: bits };
-        fill(one, chunk.eids, rows);
+        const one: Staged = { component, names, scalars, columns: lie, changed };
+        fill(one, buffer, chunk.eids, rows);
         staged.push(one);
       }
       words.set([component.id, access, changed, columns, lie.length, 0], at);
       lie.forEach((column, field) => {
         const scalar = layout ? known[field][1] : component.codec!.columns[field].scalar;
-        words.set([column.byteOffset, rows, SCALARS.indexOf(scalar) + 1, 0], columns / 4);
+        words.set([column, rows, SCALARS.indexOf(scalar) + 1, 0], columns / 4);
         columns += COLUMN;
       });
     });
-    this.#ranges.push({ view: new View(core, chunk, rows), staged });
+    this.#ranges.push({ chunk: chunkId, rows, staged });
     return data;
   }
 
-  /** Makes objects of the rows that the job marked, and tells everybody of all that it marked. */
-  scatter(): void {
-    const { core } = this.#world;
+  /**
+   * Makes objects of the rows that the job marked, and tells everybody of all that it marked. Rows that a job that failed was
+   * shown as changed are shown again.
+   */
+  scatter(isOk: boolean): void {
+    const { core, storage } = this.#world;
+    const { writes } = this.#system;
     const ranges = this.#ranges;
     this.#ranges = [];
     // First, as objects that are copied below may have getters that throw.
-    for (const { view } of ranges) {
-      for (const component of this.#system.writes) if (component.codec) view.publish(component.id);
+    for (const { chunk, rows } of ranges) {
+      for (const component of writes) if (component.codec) publishMarks(storage, chunk, component.id, rows);
     }
-    for (const { view, staged } of ranges) {
-      for (const { component, names, scalars, columns, changed } of staged) {
-        if (!this.#system.writes.has(component)) continue;
-        for (let row = 0; row < view.rows; row++) {
+    for (const { chunk, rows, staged } of ranges) {
+      const { eids } = storage.chunk(chunk);
+      for (const one of staged) {
+        const { component, names, scalars } = one;
+        if (!writes.has(component)) continue;
+        const { buffer } = core;
+        const columns = columnsOf(one, buffer, rows);
+        const changed = new Uint8Array(buffer, one.changed, bitsBytes(rows));
+        for (let row = 0; row < rows; row++) {
           if (!(changed[row >> 3] & (1 << (row & 7)))) continue;
-          const index = view.eids[row];
+          const index = eids[row];
           const old = component.values[index];
           const value: Record<string, unknown> = typeof old === "object" && old !== null ? { ...old } : {};
           for (let i = 0; i < names.length; i++) {
             value[names[i]] = scalars[i] === "bool" ? columns[i][row] !== 0 : columns[i][row];
           }
           component.values[index] = value;
-          core.check(core.abi.mark(view.chunk.id, component.id, row, 1));
+          core.check(core.abi.mark(chunk, component.id, row, 1));
         }
       }
+      // After its own marks: what a system wrote is not shown to it again.
+      if (isOk && this.#query.follows) core.check(core.abi.clear_pending(this.#query.id, chunk, 0, rows));
     }
+  }
+
+  /** Gives back what it has of the world. */
+  dispose(): void {
+    const { core } = this.#world;
+    this.#ranges = [];
+    this.#world.dropQuery(this.#query);
+    if (this.#bytes > 0) core.release(this.#offset, this.#bytes);
+    this.#bytes = 0;
   }
 }
 
-function fill({ component, names, scalars, columns }: Staged, eids: Int32Array, rows: number): void {
+/** The rows of a chunk that a query has not shown, as bits. */
+function pendingBits(core: Core, query: Query, chunk: number, rows: number): Uint8Array {
+  core.check(core.abi.pending(query.id, chunk));
+  const at = core.scratch();
+  return core.u8().slice(at, at + bitsBytes(rows));
+}
+
+/** Views of columns, of the memory as it is now. */
+function columnsOf({ scalars, columns }: Staged, buffer: ArrayBufferLike, rows: number): Column[] {
+  return columns.map((offset, i) => new COLUMN_ARRAYS[scalars[i]](buffer, offset, rows));
+}
+
+function fill(one: Staged, buffer: ArrayBufferLike, eids: Int32Array, rows: number): void {
+  const { component, names, scalars } = one;
+  const columns = columnsOf(one, buffer, rows);
   for (let i = 0; i < names.length; i++) {
     const name = names[i];
     const column = columns[i];

@@ -74,7 +74,7 @@ export interface Publication {
   publish(): void;
   /** Serves an upgrade of a server of yours: give it as the listener of `upgrade`. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** Ends it: clients are told. */
+  /** Ends it: clients are told, and the world keeps nothing for it any more. */
   close(): Promise<void>;
 }
 
@@ -132,7 +132,12 @@ class WorldServer implements Publication {
     }
     const { core } = world;
     this.#mirror = core.check(core.abi.mirror(core.writeText(this.#text())));
-    this.publish();
+    try {
+      this.publish();
+    } catch (error) {
+      this.#drop();
+      throw error;
+    }
     this.#stop = world.onTick(() => {
       if (++this.#since < this.#every) return;
       this.#since = 0;
@@ -231,6 +236,7 @@ class WorldServer implements Publication {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const events = {
       message: (data: string | Uint8Array) => {
+        if (this.#closed) return;
         if (client.connection !== undefined) return this.#receive(client, data);
         clearTimeout(timer);
         if (typeof data !== "string" || !this.#isToken(data)) return client.socket.close(4401, "the token is wrong");
@@ -335,6 +341,15 @@ class WorldServer implements Publication {
     }
   }
 
+  /** Gives the log and what follows changes back to the world. */
+  #drop(): void {
+    try {
+      this.#world.core.check(this.#world.core.abi.mirror_drop(this.#mirror));
+    } catch {
+      // A core that broke off has told that to who steps the world, and has nothing to give back.
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -342,6 +357,7 @@ class WorldServer implements Publication {
     clearInterval(this.#pings);
     this.#options.server?.off("upgrade", this.#upgraded);
     for (const { socket } of this.#clients) socket.close(1001, "the world is no longer served");
+    this.#drop();
     const server = this.#server;
     if (!server) return;
     const ended = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -49,7 +49,7 @@ export interface LaneSpans {
 
 /** How a timeline is made. */
 export interface TimelineOptions {
-  /** Lanes: the frame's own, and a worker each; 1 if not given. */
+  /** Lanes: the frame's own, and a worker each; 1 if not given. A scheduler adds those of its workers. */
   readonly lanes?: number;
   /** The newest spans that each lane keeps; 4096 if not given. Takes 32 bytes a span once recording is on. */
   readonly spansPerLane?: number;
@@ -73,12 +73,12 @@ class Ring {
 
 /** A recorder of spans on a fixed number of lanes. Off until {@link Timeline.setEnabled}. */
 export class Timeline {
-  readonly lanes: number;
   readonly spansPerLane: number;
+  #lanes: number;
   readonly #clock: () => number;
   readonly #names: string[] = [];
   readonly #ids = new Map<string, number>();
-  #rings: Ring[] = [];
+  readonly #rings: Ring[] = [];
   #isEnabled = false;
 
   /** @throws {@link TimelineError} (`timeline-options`) */
@@ -87,9 +87,24 @@ export class Timeline {
       if (Number.isInteger(value) && value >= 1 && value <= 2 ** 24) continue;
       throw new TimelineError("timeline-options", `the number of ${what} is ${value}, expected an integer from 1 to 2^24`);
     }
-    this.lanes = lanes;
+    this.#lanes = lanes;
     this.spansPerLane = spansPerLane;
     this.#clock = clock;
+  }
+
+  /** How many lanes there are. */
+  get lanes(): number {
+    return this.#lanes;
+  }
+
+  /** Adds lanes, if there are fewer than so many. */
+  reserve(lanes: number): void {
+    this.#lanes = Math.max(this.#lanes, lanes);
+    if (this.#rings.length > 0) this.#allocate();
+  }
+
+  #allocate(): void {
+    while (this.#rings.length < this.#lanes) this.#rings.push(new Ring(this.spansPerLane));
   }
 
   get isEnabled(): boolean {
@@ -98,9 +113,7 @@ export class Timeline {
 
   /** Turns recording on or off. Turning it on the first time allocates the lanes. */
   setEnabled(isEnabled: boolean): void {
-    if (isEnabled && this.#rings.length === 0) {
-      this.#rings = Array.from({ length: this.lanes }, () => new Ring(this.spansPerLane));
-    }
+    if (isEnabled) this.#allocate();
     this.#isEnabled = isEnabled;
   }
 

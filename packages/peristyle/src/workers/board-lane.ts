@@ -96,6 +96,11 @@ export class BoardLane {
     this.#messages.set(version, value);
   }
 
+  /** Forgets what it keeps for a job. */
+  forget(job: number): void {
+    this.#extras.delete(job);
+  }
+
   /** Visits all open slots. Gives whether there was anything to do. */
   look(): boolean {
     const slots = Atomics.load(this.#board, HEADER.slots);

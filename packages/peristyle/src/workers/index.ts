@@ -24,7 +24,7 @@ export async function createLanes(memory: LaneMemory, options: LanesOptions = {}
   try {
     const { worker, limits } = options;
     const starter = await createStarter({ ...(worker && { worker }), ...(limits && { limits }) });
-    const pageWorkers = new PageWorkers(options.browserWorkers ?? {}, size, memory);
+    const pageWorkers = new PageWorkers(options.browserWorkers ?? {}, size, memory, options.silence);
     const lanes = memory.isShared
       ? new SharedLanes(memory, starter, size, await nodeSerializer(), pageWorkers, options)
       : new TransferredLanes(memory, starter, size, pageWorkers, "the world's memory is not shared", options);

@@ -26,8 +26,12 @@ import type { GroupShape, JobShape } from "./lanes.js";
 export interface SnapComponent {
   /** Columns by flattened field name. */
   readonly fields: Readonly<Record<string, Column>>;
-  /** One bit per row, to be set for rows that were written; nothing of what is only read. */
-  changed: Uint8Array | undefined;
+  /**
+   * One bit per row. Of a component that the job writes: to be set for rows that it wrote. Of one that it only reads: set
+   * for rows that changed since the system last ran, if the system's query lists the component in `changed`. Empty
+   * otherwise, as nobody follows its changes: `isChanged` says false of every row, and `markChanged` throws.
+   */
+  changed: Uint8Array;
   /** The values of a component that holds objects, as copies. */
   values?: readonly unknown[] | undefined;
 }
@@ -87,10 +91,13 @@ interface Group {
   values: readonly unknown[] | undefined;
 }
 
+/** The bits of what is neither written nor followed. */
+const NO_BITS = new Uint8Array(0);
+
 function groupOf(shape: GroupShape): Group {
   const codec = shape.fields && compileFields(shape.name, shape.fields as Fields);
   const fields: Record<string, Column> = {};
-  const component: SnapComponent = codec ? { fields, changed: undefined } : { fields, changed: undefined, values: [] };
+  const component: SnapComponent = codec ? { fields, changed: NO_BITS } : { fields, changed: NO_BITS, values: [] };
   return { shape, codec, columns: [], fields, component, changedAt: 0, values: undefined };
 }
 
@@ -178,7 +185,7 @@ export class JobCall {
     const changed = words[group + GROUP.changed];
     if (resized || changed !== known.changedAt) {
       known.changedAt = changed;
-      known.component.changed = changed === 0 ? undefined : new Uint8Array(buffer, changed, bitsBytes(rows));
+      known.component.changed = changed === 0 ? NO_BITS : new Uint8Array(buffer, changed, bitsBytes(rows));
     }
     if (!known.codec) return;
     const { columns, fields } = known;
@@ -192,6 +199,8 @@ export class JobCall {
       if (!resized && view !== undefined && view.byteOffset === offset && view.length === len) continue;
       fields[names[i].name] = columns[i] = viewColumn(buffer, offset, len, words[column + COLUMN.scalar]);
     }
+    // Rows that a query of alternatives found may lack the component, which rows at this place had before.
+    while (columns.length > count) delete fields[names[columns.length - 1].name], columns.pop();
   }
 
   #entity(row: number): number {

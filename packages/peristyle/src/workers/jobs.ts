@@ -52,6 +52,10 @@ export class Jobs {
     return typeof run === "object" && "code" in run ? run : undefined;
   }
 
+  unload(job: number): void {
+    this.#loaded.delete(job);
+  }
+
   has(job: number): boolean {
     return this.#loaded.has(job);
   }

@@ -130,6 +130,8 @@ export interface Lanes {
    * @throws {JobError} if its module does not load (`job-load`) or exports no handler (`job-handle`).
    */
   load(source: JobSource, shape: JobShape): Promise<JobId>;
+  /** Forgets a job in every lane. No lease of it may run. The module that it was loaded from stays with the engine. */
+  unload(job: JobId): void;
   /** Runs leases, all in one dispatch. Never rejects for what a job did: see {@link LeaseResult.failure}. */
   run(leases: readonly LeaseTask[]): Promise<LeaseResult[]>;
   /** Ends the workers, after what they run. */
@@ -142,6 +144,12 @@ export interface LanesOptions {
   readonly size?: number;
   /** Makes the workers that jobs name, in pages. */
   readonly browserWorkers?: Readonly<Record<string, () => Worker>>;
+  /**
+   * Milliseconds that one of `browserWorkers` has to answer that holds no lock, by which alone a page learns that a worker
+   * ended by itself: one that did not import `markChanged`. 30 000; `Infinity` to wait for ever. A system's `deadline` goes
+   * before it.
+   */
+  readonly silence?: number;
   /** Workers kept started to replace those that die. 1. */
   readonly spares?: number;
   /** Makes the workers of a page whose policy forbids workers made of text: of the package's `dist/worker.js`. */

@@ -25,6 +25,10 @@ export class LocalLanes implements Lanes {
     return (await this.#roster.load(source, shape)).id;
   }
 
+  unload(job: JobId): void {
+    this.#roster.unload(job);
+  }
+
   async run(leases: readonly LeaseTask[]): Promise<LeaseResult[]> {
     const results: LeaseResult[] = [];
     for (const task of leases) results.push(await this.#roster.run(task, this.#spans));

@@ -16,6 +16,7 @@ export type ToWorker =
     }
   | { readonly type: "arena"; readonly buffer: SharedArrayBuffer }
   | { readonly type: "load"; readonly job: number; readonly mail: JobMail; readonly shape: JobShape }
+  | { readonly type: "unload"; readonly job: number }
   | { readonly type: "carry"; readonly version: number; readonly value: unknown; readonly oldest: number }
   /** Runs a range whose columns lie in `buffer`, and gives the buffer back. */
   | {

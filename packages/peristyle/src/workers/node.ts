@@ -49,6 +49,12 @@ export async function cores(): Promise<number> {
   return os?.availableParallelism() ?? (globalThis as { navigator?: Navigator }).navigator?.hardwareConcurrency ?? 2;
 }
 
+/** Gives the URL of a path that is relative to the process's folder; nothing if this is no Node. */
+export async function nodePaths(): Promise<((path: string) => string) | undefined> {
+  const url = await builtin<{ pathToFileURL(path: string): URL }>("node:url");
+  return url && ((path) => url.pathToFileURL(path).href);
+}
+
 /** Largest number of workers. */
 const SIZE_MAX = 64;
 

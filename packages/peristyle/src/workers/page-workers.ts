@@ -9,7 +9,9 @@
  * - A worker that keeps columns that were moved to it fails its call, unless it answered by patches: nothing is lost
  *   without a word.
  * - A worker that fell silent or ran too long is ended, and its range is over when it has really stopped.
- * - A worker that ends by itself, of which a page is told nothing, fails its call once its lock is free.
+ * - A worker that ends by itself, of which a page is told nothing, fails its call once its lock is free. One that holds none
+ *   (it did not import `markChanged`, or there are no Web Locks) has a bounded time to answer a lease instead, as a frame must
+ *   not wait for ever for who is gone. It is ended then; that it has stopped, nothing proves.
  */
 import { JobError } from "../errors.js";
 import { CALL, type AnswerTag, type CallTag, type LockTag } from "../snapshot/hand-back.js";
@@ -24,6 +26,9 @@ import { Collected, unclonable, type Known } from "./roster.js";
 
 type Factory = () => Worker;
 
+/** Milliseconds that a worker which holds no lock has to answer a lease, unless told. */
+const SILENCE_MS = 30_000;
+
 /** What a worker said: its answer, or that it failed. */
 type Reply = { readonly data: unknown } | { readonly failure: Failure };
 
@@ -31,6 +36,8 @@ type Reply = { readonly data: unknown } | { readonly failure: Failure };
 interface Own {
   readonly worker: Worker;
   readonly lock: string | undefined;
+  /** Whether it said that it holds its lock. */
+  isHolding: boolean;
   /** Whether it has answered before. */
   hasAnswered: boolean;
   /** Whether it was ended, or ended by itself. */
@@ -42,6 +49,7 @@ export class PageWorkers {
   readonly #memory: LaneMemory | undefined;
   readonly #factories: Readonly<Record<string, Factory>>;
   readonly #size: number;
+  readonly #silence: number;
   readonly #idle = new Map<string, Own[]>();
   readonly #count = new Map<string, number>();
   /** Who waits for a worker of a name. */
@@ -49,7 +57,13 @@ export class PageWorkers {
   #ids = 0;
   #isClosed = false;
 
-  constructor(factories: Readonly<Record<string, Factory>>, size: number, memory?: LaneMemory) {
+  constructor(
+    factories: Readonly<Record<string, Factory>>,
+    size: number,
+    memory?: LaneMemory,
+    silence: number = SILENCE_MS,
+  ) {
+    this.#silence = silence;
     this.#factories = factories;
     this.#size = Math.max(1, size);
     this.#memory = memory;
@@ -70,7 +84,7 @@ export class PageWorkers {
   /** Calls a worker with any input. */
   async ask(name: string, input: unknown, deadline?: number): Promise<unknown> {
     this.check(name);
-    const reply = await this.#ask(name, () => ({ input, transfer: [] }), deadline);
+    const reply = await this.#ask(name, () => ({ input, transfer: [] }), deadline, Infinity);
     if ("failure" in reply) throw toError(reply.failure);
     return reply.data;
   }
@@ -130,7 +144,7 @@ export class PageWorkers {
       };
       return { input: data, transfer: gathered ? [gathered.buffer] : [] };
     };
-    const reply = await this.#ask(name, make, task.deadline);
+    const reply = await this.#ask(name, make, task.deadline, this.#silence);
     if ("failure" in reply) return reply.failure;
     const { tag, answer } = untag(reply.data);
     const back = gathered && (tag?.buffer ?? bufferOf(answer, gathered));
@@ -153,6 +167,7 @@ export class PageWorkers {
     name: string,
     make: (lock: string | undefined) => { input: unknown; transfer: Transferable[] },
     deadline: number | undefined,
+    silence: number,
   ): Promise<Reply> {
     let own: Own;
     try {
@@ -173,13 +188,14 @@ export class PageWorkers {
       } catch (error) {
         return resolve({ failure: unclonable(name, error) });
       }
-      if (deadline === undefined) return;
-      timer = setTimeout(() => {
+      const end = (failure: Failure): void => {
         isLost = true;
-        const message = `browser worker \`${name}\` did not answer within ${deadline} ms and was ended`;
-        const failure: Failure = { code: "job-timeout", message };
         void this.#end(own).then(() => resolve({ failure }));
-      }, deadline);
+      };
+      if (deadline !== undefined) {
+        const message = `browser worker \`${name}\` did not answer within ${deadline} ms and was ended`;
+        timer = startTimer(deadline, () => end({ code: "job-timeout", message }));
+      } else timer = startTimer(silence, () => own.isHolding || end(silent(name, silence)));
     });
     clearTimeout(timer);
     own.reply = undefined;
@@ -221,10 +237,13 @@ export class PageWorkers {
   #start(name: string): Own {
     const worker = this.#factories[name]();
     const lock = navigator.locks ? `peristyle:${crypto.randomUUID()}` : undefined;
-    const own: Own = { worker, lock, hasAnswered: false, hasEnded: false, reply: undefined };
+    const own: Own = { worker, lock, isHolding: false, hasAnswered: false, hasEnded: false, reply: undefined };
     worker.addEventListener("message", ({ data }) => {
       const held = lockOf(data);
-      if (held !== undefined) return void this.#watch(name, own, held);
+      if (held !== undefined) {
+        own.isHolding = true;
+        return void this.#watch(name, own, held);
+      }
       own.hasAnswered = true;
       own.reply?.({ data });
     });
@@ -297,6 +316,20 @@ const lost = (name: string): Failure => ({
   code: "worker-lost",
   message: `browser worker \`${name}\` ended while it was asked: it closed itself, or its memory ran out`,
 });
+
+const silent = (name: string, ms: number): Failure => ({
+  code: "worker-lost",
+  message:
+    `browser worker \`${name}\` did not answer within ${ms} ms, and holds no lock that would tell its end: ` +
+    "import `markChanged` in it, or set `deadline` or `silence`",
+});
+
+/** Milliseconds that a timer can count. */
+const TIMER_MAX = 2 ** 31 - 1;
+
+function startTimer(ms: number, then: () => void): ReturnType<typeof setTimeout> | undefined {
+  return ms <= TIMER_MAX ? setTimeout(then, ms) : undefined;
+}
 
 /** The lock that a message says is held, if it does. */
 function lockOf(data: unknown): string | undefined {

@@ -12,7 +12,7 @@ import { Crew } from "./crew.js";
 import { threw, toError, unclonableAnswer, type Failure } from "./failure.js";
 import { loadModule } from "./jobs.js";
 import type { FromWorker, ToWorker } from "./mail.js";
-import { cores, isNode, sizeOf } from "./node.js";
+import { cores, isNode, nodePaths, sizeOf } from "./node.js";
 import { PageWorkers } from "./page-workers.js";
 import { createStarter, type ResourceLimits, type Starter, type Thread } from "./thread.js";
 
@@ -20,7 +20,10 @@ import { createStarter, type ResourceLimits, type Starter, type Thread } from ".
 export interface PortablePoolOptions {
   /** Workers: cores - 1 and at least 1 unless told; 0 for none. */
   readonly size?: number;
-  /** Makes workers of a page, by the name that `run` is given. */
+  /**
+   * Makes workers of a page, by the name that `run` is given. A page is told nothing of one that ends by itself, so give a
+   * `deadline` if one may.
+   */
   readonly browserWorkers?: Readonly<Record<string, () => Worker>>;
   /** Calls that may wait for a worker. 10 000. */
   readonly queue?: number;
@@ -56,17 +59,18 @@ export interface PortablePool {
 export async function createPortablePool(options: PortablePoolOptions = {}): Promise<PortablePool> {
   const size = sizeOf(options.size ?? (await cores()) - 1);
   const pageWorkers = new PageWorkers(isNode ? {} : (options.browserWorkers ?? {}), size);
-  if (options.size === 0) return new LocalPool(pageWorkers);
+  const urlOf = await nodePaths();
+  if (options.size === 0) return new LocalPool(pageWorkers, urlOf);
   try {
     const { worker, limits } = options;
     const starter = await createStarter({ ...(worker && { worker }), ...(limits && { limits }) });
-    const pool = new WorkerPool(starter, size, pageWorkers, options);
+    const pool = new WorkerPool(starter, size, pageWorkers, urlOf, options);
     if (starter.isNode || (await pool.hasStarted())) return pool;
     await pool.close();
   } catch (error) {
     if (!(error instanceof SupportError)) throw error;
   }
-  return new LocalPool(pageWorkers);
+  return new LocalPool(pageWorkers, urlOf);
 }
 
 interface Call {
@@ -82,12 +86,16 @@ interface Busy {
   readonly timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** Gives the URL of a path, in Node. */
+type UrlOf = ((path: string) => string) | undefined;
+
 const QUEUE_MAX = 10_000;
 
 class WorkerPool implements PortablePool {
   readonly kind: "node" | "browser";
   readonly #crew: Crew;
   readonly #pageWorkers: PageWorkers;
+  readonly #urlOf: UrlOf;
   readonly #queueMax: number;
   readonly #deadline: number | undefined;
   readonly #queue: Call[] = [];
@@ -102,8 +110,15 @@ class WorkerPool implements PortablePool {
   #isClosed = false;
   #none: Error | undefined;
 
-  constructor(starter: Starter, size: number, pageWorkers: PageWorkers, options: PortablePoolOptions) {
+  constructor(
+    starter: Starter,
+    size: number,
+    pageWorkers: PageWorkers,
+    urlOf: UrlOf,
+    options: PortablePoolOptions,
+  ) {
     this.kind = starter.isNode ? "node" : "browser";
+    this.#urlOf = urlOf;
     this.#pageWorkers = pageWorkers;
     this.#queueMax = options.queue ?? QUEUE_MAX;
     this.#deadline = options.deadline;
@@ -140,7 +155,7 @@ class WorkerPool implements PortablePool {
     if (this.#none) throw this.#none;
     const seat = this.#freeSeat();
     return new Promise<T>((resolve, reject) => {
-      const call: Call = { url: absolute(name), input, resolve: resolve as (value: unknown) => void, reject };
+      const call: Call = { url: absolute(name, this.#urlOf), input, resolve: resolve as (value: unknown) => void, reject };
       if (seat >= 0) return this.#send(seat, call);
       if (this.#queue.length >= this.#queueMax) {
         return reject(
@@ -260,11 +275,13 @@ class LocalPool implements PortablePool {
   readonly kind = "local";
   readonly size = 0;
   readonly #pageWorkers: PageWorkers;
+  readonly #urlOf: UrlOf;
   readonly #modules = new Map<string, Promise<(input: unknown) => unknown>>();
   #isClosed = false;
 
-  constructor(pageWorkers: PageWorkers) {
+  constructor(pageWorkers: PageWorkers, urlOf: UrlOf) {
     this.#pageWorkers = pageWorkers;
+    this.#urlOf = urlOf;
   }
 
   async run<T>(moduleOrName: string | URL, input?: unknown): Promise<T> {
@@ -273,7 +290,7 @@ class LocalPool implements PortablePool {
     if (this.#pageWorkers.has(name)) {
       throw new SupportError("no-workers", `browser worker \`${name}\` cannot be used: workers cannot be started here`);
     }
-    const url = absolute(name);
+    const url = absolute(name, this.#urlOf);
     let module = this.#modules.get(url);
     if (module === undefined) this.#modules.set(url, (module = loadModule(url)));
     const handle = await module;
@@ -301,11 +318,11 @@ class LocalPool implements PortablePool {
   }
 }
 
-/** A path is relative to the process's folder or the page's address; what is neither path nor URL stays as it is. */
-function absolute(name: string): string {
-  if (!/^(\.{0,2}\/)/.test(name)) return name;
-  const cwd = (globalThis as { process?: { cwd?(): string } }).process?.cwd?.();
-  const base =
-    isNode && cwd !== undefined ? `file://${encodeURI(cwd)}/` : (globalThis as { location?: Location }).location?.href;
-  return new URL(name, base).href;
+/**
+ * A path is relative to the process's folder or the page's address; what is neither path nor URL stays as it is. In Node it
+ * is the path of a file, of which each character counts; elsewhere a part of a URL.
+ */
+function absolute(name: string, urlOf: UrlOf): string {
+  if (!/^\.{0,2}\//.test(name)) return name;
+  return urlOf ? urlOf(name) : new URL(name, (globalThis as { location?: Location }).location?.href).href;
 }

@@ -24,6 +24,8 @@ export interface Known {
   mail(lane: number): JobMail | undefined;
   /** Forgets the blocks of a lane whose end is not proven: they are never used again. */
   forget(lane: number): void;
+  /** Gives the blocks of a kernel back. To be called when no lane runs it any more. */
+  release(): void;
   /** The copy of `extra` that calls here see, and what it was made of. */
   extra: { readonly of: unknown; readonly text: string | undefined; readonly value: unknown } | undefined;
 }
@@ -33,27 +35,28 @@ export class Roster {
   readonly jobs = new Jobs();
   isClosed = false;
   readonly #memory: LaneMemory;
-  readonly #known: Known[] = [];
-  /** What the kernels were linked to, by lane. */
-  readonly #kernels: Map<number, KernelParts>[] = [];
+  /** By number, which is never given again. */
+  readonly #known = new Map<number, Known>();
+  #ids = 0;
   #bytes: { -readonly [K in keyof Bytes]: Bytes[K] } | undefined;
 
   constructor(memory: LaneMemory) {
     this.#memory = memory;
   }
 
-  get known(): readonly Known[] {
-    return this.#known;
+  get known(): Iterable<Known> {
+    return this.#known.values();
   }
 
   get(job: JobId): Known | undefined {
-    return this.#known[job];
+    return this.#known.get(job);
   }
 
   /** Loads a job here. Throws a {@link JobError} if that cannot be. */
   async load(source: JobSource, shape: JobShape): Promise<Known> {
     let mail: Known["mail"] = () => undefined;
     let forget: Known["forget"] = () => {};
+    let release: Known["release"] = () => {};
     let name: string;
     if (source.kind === "module") {
       const url = String(source.url);
@@ -64,19 +67,25 @@ export class Roster {
       const kernel = await this.#kernel(source.name, source.module);
       const lanes = new Map<number, KernelParts>();
       forget = (lane) => void lanes.delete(lane);
-      this.#kernels.push(lanes);
+      release = () => {
+        for (const parts of lanes.values()) this.#release(parts);
+        lanes.clear();
+      };
       mail = (lane) => {
         let parts = lanes.get(lane);
         if (parts === undefined) lanes.set(lane, (parts = this.#parts(kernel)));
         return { kind: "kernel", name: source.name, parts };
       };
     } else name = source.name;
-    const id = this.#known.length as JobId;
-    const known: Known = { id, name, shape, source, mail, forget, extra: undefined };
-    this.#known.push(known);
+    const id = this.#ids++ as JobId;
+    const known: Known = { id, name, shape, source, mail, forget, release, extra: undefined };
+    this.#known.set(id, known);
     const here = source.kind === "function" ? source : mail(0);
     const failure = here && (await this.jobs.load(id, here, shape));
-    if (failure) throw toError(failure);
+    if (failure) {
+      this.unload(id);
+      throw toError(failure);
+    }
     return known;
   }
 
@@ -102,19 +111,27 @@ export class Roster {
     return { module, needs, memory, stack, data };
   }
 
+  #release({ stack, data, needs }: KernelParts): void {
+    this.#memory.release(stack, STACK_BYTES);
+    if (data !== 0) this.#memory.release(data, needs.dataBytes);
+  }
+
+  /** Forgets a job. To be called when no lane runs it any more. */
+  unload(job: JobId): void {
+    this.#known.get(job)?.release();
+    this.#known.delete(job);
+    this.jobs.unload(job);
+  }
+
   /** Ends all, and gives the blocks of kernels back. To be called when no lane runs any more. */
   close(): void {
     this.isClosed = true;
-    for (const { stack, data, needs } of this.#kernels.flatMap((lanes) => [...lanes.values()])) {
-      this.#memory.release(stack, STACK_BYTES);
-      if (data !== 0) this.#memory.release(data, needs.dataBytes);
-    }
-    this.#kernels.length = 0;
+    for (const known of this.known) known.release();
   }
 
   /** Runs a lease on this thread alone. */
   async run(task: LeaseTask, spans: boolean): Promise<LeaseResult> {
-    const known = this.#known[task.job];
+    const known = this.#known.get(task.job);
     const { buffer } = this.#memory;
     const list = new Uint32Array(buffer, task.list, LIST.descriptors);
     const count = list[LIST.count];

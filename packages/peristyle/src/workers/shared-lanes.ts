@@ -158,6 +158,13 @@ export class SharedLanes implements Lanes {
     return known.id;
   }
 
+  unload(job: JobId): void {
+    this.#roster.unload(job);
+    this.#lane.forget(job);
+    this.#extras.delete(job);
+    for (let seat = 0; seat < this.size; seat++) this.#send(seat, { type: "unload", job });
+  }
+
   async run(leases: readonly LeaseTask[]): Promise<LeaseResult[]> {
     const results: (LeaseResult | Promise<LeaseResult>)[] = [];
     let flights: Flight[] = [];

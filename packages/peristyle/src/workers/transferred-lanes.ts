@@ -96,6 +96,13 @@ export class TransferredLanes implements Lanes {
     return known.id;
   }
 
+  unload(job: JobId): void {
+    this.#roster.unload(job);
+    for (let seat = 0; seat < this.size; seat++) {
+      this.#crew.thread(seat)?.post({ type: "unload", job } satisfies ToWorker);
+    }
+  }
+
   run(leases: readonly LeaseTask[]): Promise<LeaseResult[]> {
     const results = leases.map((task) => {
       const known = this.#roster.get(task.job);

@@ -67,6 +67,9 @@ class Worker {
       case "load":
         // A job counts as taken in when it is loaded: ranges of it may be on the board by then.
         return void this.#loads.set(message.job, this.#load(message));
+      case "unload":
+        void this.#unload(message.job);
+        return this.#took();
       case "carry":
         this.#lane!.carry(message.version, message.value, message.oldest);
         return this.#took();
@@ -82,6 +85,14 @@ class Worker {
     const failure = await this.#jobs.load(job, mail, shape);
     this.#door.post({ type: "loaded", job, ...(failure && { failure }) });
     this.#took();
+  }
+
+  async #unload(job: number): Promise<void> {
+    // What is being loaded would come afterwards.
+    await this.#loads.get(job);
+    this.#loads.delete(job);
+    this.#jobs.unload(job);
+    this.#lane?.forget(job);
   }
 
   #took(): void {

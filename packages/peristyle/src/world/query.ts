@@ -19,7 +19,7 @@ export interface QuerySpec {
 /** A query of a world. One with `changed` or `added` remembers what it has shown: keep it, rather than make it anew. */
 export class Query {
   /** @internal Its number in the core. */
-  readonly id: number;
+  id: number;
   /** @internal Whether it shows rows by what happened to them. */
   readonly follows: boolean;
   readonly all: readonly AnyComponent[];

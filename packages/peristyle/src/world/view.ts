@@ -2,7 +2,7 @@
 import type { Core } from "../core/core.js";
 import type { AnyComponent, ColumnsOfComponent, Entity } from "./component.js";
 import type { Column } from "./fields.js";
-import type { Chunk } from "./storage.js";
+import type { Chunk, Storage } from "./storage.js";
 
 /** The columns of one component. */
 export interface ViewedGroup {
@@ -57,30 +57,31 @@ export class View implements ChunkView {
   columns<C extends AnyComponent>(component: C): ColumnsOfComponent<C> {
     return this.comps[component.id].fields as ColumnsOfComponent<C>;
   }
+}
 
-  /** Tells everybody which rows of a component were marked, and takes the marks off again. */
-  publish(component: number): void {
-    const bits = this.chunk.groups[component]?.changed;
-    if (!bits) return;
-    const { abi } = this.#core;
-    const words = new Uint32Array(bits.buffer, bits.byteOffset, Math.ceil(this.rows / 32));
-    for (let word = 0; word < words.length; ) {
-      if (words[word] === 0) {
-        word++;
-        continue;
-      }
-      if (words[word] === 0xffff_ffff) {
-        const first = word;
-        while (word < words.length && words[word] === 0xffff_ffff) words[word++] = 0;
-        this.#core.check(abi.mark(this.chunk.id, component, first * 32, Math.min((word - first) * 32, this.rows - first * 32)));
-        continue;
-      }
-      const marked = words[word];
-      for (let bit = 0; bit < 32; bit++) {
-        const row = word * 32 + bit;
-        if (marked & (1 << bit) && row < this.rows) this.#core.check(abi.mark(this.chunk.id, component, row, 1));
-      }
-      words[word++] = 0;
+/** Tells everybody which of the first rows of a chunk were marked, and takes the marks off again. */
+export function publishMarks(storage: Storage, chunk: number, component: number, rows: number): void {
+  const { core, abi } = storage;
+  const bits = storage.chunk(chunk).groups[component]?.changed;
+  if (!bits) return;
+  const mark = (first: number, count: number): void => void core.check(abi.mark(chunk, component, first, count));
+  const words = new Uint32Array(bits.buffer, bits.byteOffset, Math.ceil(rows / 32));
+  for (let word = 0; word < words.length; ) {
+    if (words[word] === 0) {
+      word++;
+      continue;
     }
+    if (words[word] === 0xffff_ffff) {
+      const first = word;
+      while (word < words.length && words[word] === 0xffff_ffff) words[word++] = 0;
+      mark(first * 32, Math.min((word - first) * 32, rows - first * 32));
+      continue;
+    }
+    const marked = words[word];
+    for (let bit = 0; bit < 32; bit++) {
+      const row = word * 32 + bit;
+      if (marked & (1 << bit) && row < rows) mark(row, 1);
+    }
+    words[word++] = 0;
   }
 }

@@ -11,6 +11,7 @@
  * - What is written here counts as changed, for every query that follows changes.
  */
 import { HEADER } from "../core/abi.js";
+import { calledBack } from "../report.js";
 import { createCore, type Core, type CoreOptions } from "../core/index.js";
 import { ComponentError, EntityError, TickError } from "../errors.js";
 import { CommandBuffer, isProvisional, Provisional, type Applied } from "./commands.js";
@@ -27,7 +28,7 @@ import {
 import type { Codec, Fields, FieldValue } from "./fields.js";
 import { Query, queryWords, type QuerySpec } from "./query.js";
 import { rows } from "./rows.js";
-import { View, type ChunkView } from "./view.js";
+import { publishMarks, View, type ChunkView } from "./view.js";
 import { Resource, ResourcesBag, type ResourceOptions, type ResourceType } from "./resource.js";
 import { CHUNK_ROWS, Storage, type Chunk, type Table } from "./storage.js";
 
@@ -431,7 +432,7 @@ export class World {
         yield view;
       } finally {
         this.giveBack();
-        for (const { id } of written) view.publish(id);
+        for (const { id } of written) publishMarks(this.storage, view.chunk.id, id, view.rows);
         if (query.follows) abi.clear_pending(query.id, view.chunk.id, 0, view.rows);
       }
     }
@@ -475,7 +476,10 @@ export class World {
     return applied;
   }
 
-  /** Calls `listener` after each tick. Gives what ends that. */
+  /**
+   * Calls `listener` after each tick. Gives what ends that. What it throws is reported as an error that nobody caught; the
+   * others are called, and the tick is over all the same.
+   */
   onTick(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -483,7 +487,7 @@ export class World {
 
   /** @internal A tick is over. */
   ticked(): void {
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) calledBack(listener);
   }
 
   /** @internal */
@@ -509,6 +513,21 @@ export class World {
     } finally {
       this.#scope = "";
     }
+  }
+
+  /** @internal The system of this name is gone, and its queries that follow changes with it. */
+  leave(scope: string): void {
+    for (const [key, query] of this.#queries) {
+      if (!key.startsWith(`${scope}:`)) continue;
+      this.#queries.delete(key);
+      this.dropQuery(query);
+    }
+  }
+
+  /** @internal Ends a query: nothing is noted for it any more, and whoever still has it is refused. */
+  dropQuery(query: Query): void {
+    this.core.check(this.core.abi.query_drop(query.id));
+    query.id = NO_QUERY;
   }
 
   /** @internal The entity that a job names by its handle, or by its index as of now. Throws for what is neither. */
@@ -570,6 +589,9 @@ export class World {
     else component.values[indexOf(entity)] = value;
   }
 }
+
+/** The number of a query that was dropped: none has it. */
+const NO_QUERY = 0xffff_ffff;
 
 /** The component id that a key is; -1 of any other text: `01` and `length` are no ids. */
 export function idOf(key: string): number {

@@ -26,6 +26,10 @@ beforeAll(async () => {
   });
   for (const { path, text } of outputFiles) files[path] = text;
   files["/echo.worker.js"] = "onmessage = ({ data }) => postMessage({ echo: data });";
+  files["/unproven.worker.js"] = `onmessage = ({ data: { snap, extra: { mood } } }) => {
+    if (mood === "close") close();
+    else if (mood !== "hang") postMessage({ snap });
+  };`;
   files["/jobs/throws.js"] = "export function handle() {\n  throw new RangeError('out of sorts');\n}";
   files["/jobs/ends.js"] = `export async function handle({ snap, extra }) {
     if (snap.eids[0] !== extra.at || !("WorkerGlobalScope" in globalThis)) return;
@@ -182,6 +186,13 @@ describe.each(pages)("a page: $name", ({ isolated, headers, way, search = "", in
     const { failure, failed, next } = await run("own", "physics", mood, true, deadline);
     expect(failed).toEqual([0, 1]);
     expect(failure).toMatchObject({ code });
+    expect(next).toBe("fine");
+  });
+
+  test.each(["hang", "close"])("one that holds no lock (%s) has a bounded time to answer, and is replaced", async (mood) => {
+    const { failure, failed, next } = await run("own", "unproven", mood, true, undefined, 1500);
+    expect(failed).toEqual([0, 1]);
+    expect(failure).toMatchObject({ name: "JobError", code: "worker-lost", message: /`markChanged`.*`deadline`/ as never });
     expect(next).toBe("fine");
   });
 

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { build } from "esbuild";
 import { textBundle } from "../../scripts/text-bundle.mjs";
@@ -138,4 +138,12 @@ test("a process that forgot to close its pool ends, after what it waits for; sta
   expect(status).toBe(0);
   expect(stdout).toContain("n is 7");
   expect(stdout).toMatch(/job\.ts:4:/);
+});
+
+test("a path is that of a file, whatever its characters", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "peristyle 100%20#1? ä-"));
+  writeFileSync(join(folder, "job #2?.mjs"), "export const handle = (n) => n + 1;");
+  const pool = await poolOf({ size: 1 });
+  expect(await pool.run(join(folder, "job #2?.mjs"), 1)).toBe(2);
+  expect(await pool.run(`./${relative(process.cwd(), join(folder, "job #2?.mjs"))}`, 2)).toBe(3);
 });

@@ -52,12 +52,22 @@ class Ships {
 }
 
 @Component({
+  selector: "app-still",
+  changeDetection,
+  template: `<p id="still">{{ drawn("still", ships()?.length) }}</p>`,
+})
+class Still {
+  readonly drawn = drawn;
+  readonly ships = injectQuery({ all: [Position], changed: [] });
+}
+
+@Component({
   selector: "app-root",
   changeDetection,
-  imports: [Status, Count, Parity, Ships],
+  imports: [Status, Count, Parity, Ships, Still],
   template: `
     <button id="toggle" (click)="isShown.set(!isShown())">toggle</button>
-    @if (isShown()) {<app-status /><app-count /><app-parity /><app-ships />}
+    @if (isShown()) {<app-status /><app-count /><app-parity /><app-ships /><app-still />}
   `,
 })
 export class App {

@@ -33,12 +33,17 @@ function Ships(): ReactElement {
   return <ul id="ships">{ships?.map(([entity, { latitude }]) => <li key={entity}>{latitude.toFixed(3)}</li>)}{drawn("ships", "")}</ul>;
 }
 
+function Still(): ReactElement {
+  const ships = useQuery({ all: [Position], changed: [] });
+  return <p id="still">{drawn("still", ships?.length)}</p>;
+}
+
 function Shown(): ReactElement {
   const [isShown, setShown] = useState(true);
   return (
     <>
       <button id="toggle" onClick={() => setShown(!isShown)}>toggle</button>
-      {isShown && <><Status /><Count /><Parity /><Ships /></>}
+      {isShown && <><Status /><Count /><Parity /><Ships /><Still /></>}
     </>
   );
 }

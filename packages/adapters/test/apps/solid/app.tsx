@@ -38,6 +38,11 @@ function Ships(): JSX.Element {
   );
 }
 
+function Still(): JSX.Element {
+  const ships = useQuery({ all: [Position], changed: [] });
+  return <p id="still">{drawn("still", ships()?.length)}</p>;
+}
+
 export function App(props: { client: WorkerClient<State>; world: WorldSource }): JSX.Element {
   const [isShown, setShown] = createSignal(true);
   return (
@@ -49,6 +54,7 @@ export function App(props: { client: WorkerClient<State>; world: WorldSource }):
           <Count />
           <Parity />
           <Ships />
+          <Still />
         </Show>
       </WorldProvider>
     </WorkerClientProvider>

@@ -31,10 +31,15 @@ const Ships = defineComponent(() => {
   };
 });
 
+const Still = defineComponent(() => {
+  const ships = useQuery({ all: [Position], changed: [] });
+  return () => h("p", { id: "still" }, drawn("still", ships.value?.length));
+});
+
 export const App: Component = defineComponent(() => {
   const isShown = ref(true);
   return () => [
     h("button", { id: "toggle", onClick: () => (isShown.value = !isShown.value) }, "toggle"),
-    ...(isShown.value ? [h(Status), h(Count), h(Parity), h(Ships)] : []),
+    ...(isShown.value ? [h(Status), h(Count), h(Parity), h(Ships), h(Still)] : []),
   ];
 });

@@ -17,6 +17,7 @@ const browserWorkers = {
   patches: own("patches"),
   keeps: own("keeps"),
   snap: own("snap"),
+  unproven: own("unproven"),
   nowhere: own("nowhere"),
 };
 
@@ -90,8 +91,8 @@ const tests = {
   },
 
   /** A page's own worker: what became of its job. */
-  async own(name: string, mood?: string, inPlace = true, deadline?: number) {
-    const { world, lanes } = await lanesOf(1000);
+  async own(name: string, mood?: string, inPlace = true, deadline?: number, silence?: number) {
+    const { world, lanes } = await lanesOf(1000, silence === undefined ? {} : { silence });
     const extra = { POS: 3, VEL: 7 };
     try {
       const physics = await lanes.load({ kind: "worker", name }, world.shape([3], inPlace));

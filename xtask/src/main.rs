@@ -1,7 +1,8 @@
-//! The project's own jobs, called by `./x`: test, bench, check, wasm and fmt.
+//! The project's own jobs, called by `./x`: test, bench, check, docs, wasm and fmt.
 //!
 //! Each is a list of named steps, run in order until one fails; a table at the end says how long each took.
 
+mod docs;
 mod engine;
 mod fuzz;
 mod wasm;
@@ -115,13 +116,14 @@ fn main() -> ExitCode {
         "check" => check(rest),
         "fmt" => Some(fmt(&["fmt", "--all"])),
         "wasm" => Some(vec![npm_packages(), wasm_step()]),
+        "docs" => Some(vec![npm_packages(), wasm_step(), rust_docs(), site()]),
         _ => None,
     };
     let Some(steps) = steps else {
         eprintln!(
             "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents\n\
              | locks | terminate | snapshots | mailbox_bench | run_ahead_bench | replica_bench | core | mirror | gateway | npm]\n\
-             | check [asan | loom | random | fuzz] | wasm | fmt"
+             | check [asan | loom | random | fuzz] | docs | wasm | fmt"
         );
         return ExitCode::from(2);
     };
@@ -150,6 +152,16 @@ fn wasm_step() -> Step {
     Step { name: "the core in WebAssembly", action: Action::Check(wasm::build) }
 }
 
+/// What rustdoc says of the workspace: a check, and a part of the site.
+fn rust_docs() -> Step {
+    cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings")
+}
+
+/// The documentation's site, after what rustdoc made.
+fn site() -> Step {
+    Step { name: "the documentation's site", action: Action::Check(docs::build) }
+}
+
 /// What CI runs, in the order in which it fails fastest.
 fn test() -> Vec<Step> {
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -163,7 +175,7 @@ fn test() -> Vec<Step> {
         cargo("tests", &["test", "--workspace", "--tests", "--features", "peristyle-replica/zstd", "--no-fail-fast"])
             .env("PROPTEST_RNG_SEED", "1"),
         cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
-        cargo("documentation", &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        rust_docs(),
         cargo("lints of the Bevy plugin", &lints).within(BEVY),
         cargo("tests of the Bevy plugin", &["test", "--workspace"]).within(BEVY),
         cargo("example of the Bevy plugin", &["run", "--quiet", "-p", "bevy-offload"]).within(BEVY),
@@ -176,6 +188,7 @@ fn test() -> Vec<Step> {
         npm("size of the npm package", &["run", "--silent", "size"]),
         npm("the npm package in an empty project", &["run", "--silent", "test:pack"]),
         step("snippets of the documentation's site", "node", &["docs/site/check.mjs"]),
+        site(),
         adapters("packages of the adapters", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
         adapters("types of the adapters", &["run", "--silent", "check"]),
         adapters("build of the adapters", &["run", "--silent", "build"]),

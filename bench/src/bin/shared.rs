@@ -37,6 +37,7 @@ export function handle({ snap, dt }) {
 const EMPTY: &str = "export function handle() {}";
 
 fn contestant(name: &str, rows: usize, source: &str, shared: bool) -> Contestant {
+    // ANCHOR: shared
     let cluster = Cluster::new().expect("an engine");
     let mut world = World::on(cluster.memory(256 << 20).expect("addresses"));
     let rows_of = (0..rows).map(|i| (Position { x: i as f32, y: 0.0 }, Velocity { x: 1.0, y: i as f32 }));
@@ -48,6 +49,7 @@ fn contestant(name: &str, rows: usize, source: &str, shared: bool) -> Contestant
         cluster.job_from_source("bench.job.ts", source)
     };
     let job = Job::new(job.expect("the job loads")).reads::<Velocity>().writes::<Position>();
+    // ANCHOR_END: shared
     let options = Options { workers: 0, mode: Mode::Serial, ..Options::default() };
     let mut scheduler = Scheduler::new(world, options).expect("threads");
     scheduler.add(System::new("job").job(job)).expect("the memory is the engine's");

@@ -92,6 +92,7 @@ fn compile() -> Result<PathBuf> {
     Ok(target.join("wasm32-unknown-unknown/release/peristyle_kernel_rust.wasm"))
 }
 
+// ANCHOR: world
 /// A world of leaves on a memory that the engine made, with the kernel that steps it; and the leaves.
 fn leaves(count: usize) -> Result<(Scheduler, Vec<Entity>)> {
     let cluster = Cluster::new()?;
@@ -109,6 +110,7 @@ fn leaves(count: usize) -> Result<(Scheduler, Vec<Entity>)> {
     scheduler.add(System::new("leaves").job(job))?;
     Ok((scheduler, leaves))
 }
+// ANCHOR_END: world
 
 fn leaf(i: usize) -> (Position, Velocity) {
     (Position { x: i as f32 * 0.125, y: 0.0 }, Velocity { x: 0.0, y: (i % 5) as f32 })

@@ -87,6 +87,8 @@ export class Frame {
   #recorded: Lease[] = [];
   readonly #skipped: WorldPatchError[] = [];
   readonly #failures: { readonly position: number; readonly error: SystemError }[] = [];
+  /** What kernels were told, by system: the commands that telling recorded, and why it failed. */
+  readonly #told = new Map<Planned, { readonly cmd: CommandBuffer; failure?: unknown }>();
 
   constructor(setup: FrameSetup) {
     this.#setup = setup;
@@ -112,16 +114,18 @@ export class Frame {
 
   async #run(): Promise<void> {
     const { core } = this.#world;
+    this.#tellKernels();
     let wave: Lease[] = [];
     for (;;) {
       const code = core.check(core.abi.next());
       if (code === NEXT.run) {
+        const planned = this.#setup.systems[core.header(HEADER.system)];
         wave.push({
-          planned: this.#setup.systems[core.header(HEADER.system)],
+          planned,
           oneLane: core.header(HEADER.oneLane) === 1,
           list: core.header(HEADER.list),
           rows: core.header(HEADER.rows),
-          cmd: this.#world.commands(),
+          cmd: this.#told.get(planned)?.cmd ?? this.#world.commands(),
         });
         continue;
       }
@@ -137,6 +141,26 @@ export class Frame {
     }
   }
 
+  /**
+   * Hands kernels their `extra`. It lies in the memory, and ranges name the place as soon as they are handed out: so before
+   * any is.
+   */
+  #tellKernels(): void {
+    const { core } = this.#world;
+    for (const planned of this.#setup.systems) {
+      const { offload } = planned.system;
+      if (offload?.kernel === undefined || offload.extra === undefined) continue;
+      const told: { cmd: CommandBuffer; failure?: unknown } = { cmd: this.#world.commands() };
+      this.#told.set(planned, told);
+      try {
+        const extra = offload.extra(this.#context(told.cmd, planned.system));
+        core.check(core.abi.extra(planned.number, extra === undefined ? 0 : core.writeText(JSON.stringify(extra))));
+      } catch (error) {
+        told.failure = error ?? new Error("thrown without a reason");
+      }
+    }
+  }
+
   /** Runs systems that do not conflict, and settles them. */
   async #wave(leases: readonly Lease[]): Promise<void> {
     this.#recording?.enter(leases[0].planned.system.stage);
@@ -145,8 +169,9 @@ export class Frame {
     const tasks: LeaseTask[] = [];
     for (const lease of leases) {
       const { system, job, broken } = lease.planned;
-      if (broken) {
-        lease.failure = broken;
+      const unsaid = this.#told.get(lease.planned)?.failure;
+      if (broken ?? unsaid) {
+        lease.failure = broken ?? unsaid;
       } else if (job === undefined) {
         // Whatever has no job has `run`; see `Scheduler`.
         inline.push(lease);
@@ -187,12 +212,8 @@ export class Frame {
   #task(lease: Lease, system: System, job: JobId): LeaseTask {
     const { dt, time } = this.#setup;
     const offload = system.offload!;
-    const extra = offload.extra?.(this.#context(lease.cmd, system));
+    const extra = offload.kernel === undefined ? offload.extra?.(this.#context(lease.cmd, system)) : undefined;
     const { objects } = system;
-    if (offload.kernel !== undefined) {
-      const { core } = this.#world;
-      core.check(core.abi.extra(lease.planned.number, extra === undefined ? 0 : core.writeText(JSON.stringify(extra))));
-    }
     return {
       job,
       list: lease.list,

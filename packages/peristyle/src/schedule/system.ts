@@ -54,7 +54,7 @@ export interface OffloadOptions {
   readonly reads: readonly Access[];
   /** What it writes, or patches; implies reading. */
   readonly writes?: readonly Access[];
-  /** What the job sees as `extra`, made in each frame. */
+  /** What the job sees as `extra`, made in each frame: before its call, and a kernel's when the frame begins. */
   extra?(ctx: SystemContext): unknown;
   /** Works in place, one call for each range of rows. */
   readonly zeroCopy?: ZeroCopyOptions | true;

@@ -1,47 +1,11 @@
 /** WebAssembly kernels in lanes, and what is no kernel. Compiled by clang, from the example in C and from pieces. */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { createLanes, type Lanes } from "../../src/workers/index.js";
+import { PLAIN, RELATIVE, compile, root } from "../support/kernel.js";
 import { HandWorld } from "../support/leases.js";
-
-const root = fileURLToPath(new URL("../../../../", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "peristyle-kernel-"));
-const PLAIN = ["-Wl,--export=__stack_pointer"];
-const RELATIVE = ["-fPIC", "-Wl,-shared", "-Wl,--experimental-pic"];
-
-/** Compiles C, of a file or as it is, and gives the module's file. */
-function compile(source: string, flags: readonly string[], shared = true): string {
-  const llvm = "/usr/lib/llvm-19/bin";
-  const out = join(folder, `${Math.random()}.wasm`);
-  let file = source;
-  if (source.includes("\n")) writeFileSync((file = `${out}.c`), source);
-  const link = `-Wl,--no-entry,--import-memory,--max-memory=4294967296${shared ? ",--shared-memory" : ""}`;
-  const features = shared ? ["-mbulk-memory", "-matomics"] : [];
-  execFileSync(
-    existsSync(`${llvm}/clang`) ? `${llvm}/clang` : "clang",
-    [
-      "--target=wasm32",
-      "-std=c11",
-      "-O3",
-      "-msimd128",
-      "-nostdlib",
-      ...features,
-      link,
-      ...flags,
-      "-I",
-      join(root, "crates/kernel/include"),
-      file,
-      "-o",
-      out,
-    ],
-    { env: { ...process.env, PATH: `${llvm}:${process.env.PATH}` }, stdio: "pipe" },
-  );
-  return out;
-}
 
 const open: Lanes[] = [];
 afterEach(async () => {
@@ -211,7 +175,7 @@ describe("what is no kernel is refused when it is loaded", () => {
       if (WebAssembly.validate(whole.slice(0, bytes))) continue;
       await expect(load(whole.slice(0, bytes))).rejects.toMatchObject({ name: "JobError" });
     }
-    await expect(load(pathToFileURL(join(folder, "nowhere.wasm")).href)).rejects.toThrow(/nowhere\.wasm/);
+    await expect(load(pathToFileURL(join(root, "nowhere.wasm")).href)).rejects.toThrow(/nowhere\.wasm/);
   });
 
   test("a memory of the other kind", async () => {

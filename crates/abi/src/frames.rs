@@ -108,6 +108,18 @@ impl Core {
             let state = self.queries.get_mut(number as usize).and_then(Option::take);
             system.query = Some(state.ok_or_else(|| nothing("query", number))?);
         }
+        if let Err(refusal) = self.check_system(&system) {
+            // Its query is the caller's as before.
+            if let (Some(number), state) = (query, system.query) {
+                self.queries[number as usize] = state;
+            }
+            return Err(refusal);
+        }
+        Ok(self.pull.add(system)?)
+    }
+
+    /// Whether a system can be added.
+    fn check_system(&self, system: &PullSystem) -> Result<(), Failure> {
         if let (Some(query), true) = (&system.query, system.shape != PullShape::Once) {
             // An alternative of `any` may be missing from a table; everything else is there, or there is nothing to lease.
             // Columns that hold all rows in one have no place for rows without them.
@@ -130,7 +142,7 @@ impl Core {
                 return Err(Failure::new(Status::BadArgument, text));
             }
         }
-        Ok(self.pull.add(system)?)
+        Ok(self.pull.check(system)?)
     }
 
     pub fn compile(&mut self) -> Result<usize, Failure> {

@@ -229,23 +229,32 @@ impl Pull {
         &self.stages
     }
 
-    /// Adds a system, and gives its number: systems are numbered from 0.
+    /// Whether a system can be [added](Pull::add): for those who want to keep what they cannot add.
     ///
     /// # Errors
     /// [`PullError::FrameRunning`], [`PullError::NoQuery`], [`ScheduleError::DuplicateName`],
     /// [`ScheduleError::NoStage`].
-    pub fn add(&mut self, system: PullSystem) -> Result<u32, PullError> {
+    pub fn check(&self, system: &PullSystem) -> Result<(), PullError> {
         self.unless_running()?;
         if system.shape != PullShape::Once && system.query.is_none() {
-            return Err(PullError::NoQuery(system.name));
+            return Err(PullError::NoQuery(system.name.clone()));
         }
         if self.slots.iter().any(|slot| slot.system.name == system.name) {
-            return Err(ScheduleError::DuplicateName(system.name).into());
+            return Err(ScheduleError::DuplicateName(system.name.clone()).into());
         }
         let stage = system.stage.unwrap_or(Stage::Update);
         if !self.stages.contains(&stage) {
-            return Err(ScheduleError::NoStage { system: system.name, stage }.into());
+            return Err(ScheduleError::NoStage { system: system.name.clone(), stage }.into());
         }
+        Ok(())
+    }
+
+    /// Adds a system, and gives its number: systems are numbered from 0.
+    ///
+    /// # Errors
+    /// As [`Pull::check`].
+    pub fn add(&mut self, system: PullSystem) -> Result<u32, PullError> {
+        self.check(&system)?;
         let mut access = Access::default();
         (access.despawns, access.exclusive) = (system.despawns, system.exclusive);
         let touch = |how: JobAccess| if how == JobAccess::Write { Touch::WRITE } else { Touch::LEND };

@@ -1,7 +1,8 @@
 //! Systems, the plan, and frames that the host pulls.
 
 use peristyle_jobs::Access;
-use peristyle_schedule::{Next, PullShape, PullSystem};
+use peristyle_schedule::{Next, PullError, PullShape, PullSystem};
+use peristyle_world::ComponentId;
 
 use crate::{
     blocks::Word,
@@ -108,29 +109,34 @@ impl Core {
             let state = self.queries.get_mut(number as usize).and_then(Option::take);
             system.query = Some(state.ok_or_else(|| nothing("query", number))?);
         }
-        if let (Some(query), true) = (&system.query, system.shape != PullShape::Once) {
-            // An alternative of `any` may be missing from a table; everything else is there, or there is nothing to lease.
-            // Columns that hold all rows in one have no place for rows without them.
-            let spec = query.spec();
-            let named = || spec.all.iter().chain(&spec.changed).chain(&spec.added).chain(spec.any.iter().flatten());
-            let lacks = system.components.iter().find(|(id, _)| !named().any(|known| known == id));
-            if let Some((id, _)) = lacks {
-                let component = self.world.components().info(*id).name();
-                let text = format!("system `{}` uses `{component}`, which its query does not ask for", system.name);
-                return Err(Failure::new(Status::BadArgument, text));
+        if let Err(refusal) = self.check_system(&system) {
+            // Its query is the caller's as before.
+            if let (Some(number), state) = (query, system.query) {
+                self.queries[number as usize] = state;
             }
-            let all = || spec.all.iter().chain(&spec.changed).chain(&spec.added);
-            let maybe = system.components.iter().find(|(id, _)| !all().any(|known| known == id));
-            if let (Some((id, _)), PullShape::Whole) = (maybe, system.shape) {
-                let (name, component) = (&system.name, self.world.components().info(*id).name());
-                let text = format!(
-                    "system `{name}` sees all rows in one call, so its query must ask for `{component}` by `all`, not `any` (or \
-                     let its job be split)"
-                );
-                return Err(Failure::new(Status::BadArgument, text));
-            }
+            return Err(refusal);
         }
         Ok(self.pull.add(system)?)
+    }
+
+    /// Whether a system can be added.
+    fn check_system(&self, system: &PullSystem) -> Result<(), Failure> {
+        let named = |component: ComponentId| self.world.components().info(component).name();
+        match self.pull.check(system) {
+            Err(PullError::NotAskedFor { system, component }) => {
+                let text = format!("system `{system}` uses `{}`, which its query does not ask for", named(component));
+                Err(Failure::new(Status::BadArgument, text))
+            }
+            Err(PullError::MayBeMissing { system, component }) => {
+                let text = format!(
+                    "system `{system}` sees all rows in one call, so its query must ask for `{}` by `all`, not `any` (or let its \
+                     job be split)",
+                    named(component)
+                );
+                Err(Failure::new(Status::BadArgument, text))
+            }
+            checked => Ok(checked?),
+        }
     }
 
     pub fn system_drop(&mut self, system: u32) -> Result<(), Failure> {

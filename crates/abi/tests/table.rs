@@ -537,6 +537,30 @@ fn a_job_that_sees_all_rows_in_one_call_has_a_place_for_each() {
 }
 
 #[test]
+fn a_system_that_is_refused_leaves_its_query_to_the_caller() {
+    let mut host = Host::new();
+    let (a, b) = (host.component("A\nx:f64"), host.component("B\nx:f32"));
+    let table = host.table(&[a]);
+    host.call("spawn_many", &[table, 3.0]);
+    let stages = host.text("startup\nupdate");
+    host.call("stages", &[stages]);
+    host.system("name taken");
+    let query = host.query([&[a], &[], &[], &[], &[]]);
+    for (text, status) in [
+        (format!("name taken\nwrites {a}\nquery {query}\nshape rows"), Status::DuplicateSystem),
+        (format!("name late\nstage render\nwrites {a}\nquery {query}\nshape rows"), Status::NoStage),
+        (format!("name other\nwrites {b}\nquery {query}\nshape rows"), Status::BadArgument),
+    ] {
+        let bytes = host.text(&text);
+        let (refused, why) = host.fails("system", &[bytes]);
+        assert_eq!(refused, status, "{text}: {why}");
+        assert_eq!(host.call("chunks", &[query]), 1.0, "{text}");
+    }
+    host.system(&format!("name all\nwrites {a}\nquery {query}\nshape rows"));
+    assert_eq!(host.fails("chunks", &[query]).0, Status::BadArgument, "it is the system's");
+}
+
+#[test]
 fn a_call_that_fails_for_a_table_without_the_component_fails_alone() {
     let mut host = Host::new();
     let (a, b) = (host.component("A\nx:f64"), host.component("B\nx:f32"));

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use peristyle_sky::{CheckReport, Hooks, JobKind, Limit, Loaded, Report, Serve, SkyConfig};
 
-use crate::data_dir;
+use crate::{data_dir, ending::Ending};
 
 /// The demonstrations.
 #[derive(Debug, Subcommand)]
@@ -113,10 +113,12 @@ impl Sky {
         let result = peristyle_sky::run(&config, &mut console);
         console.clear();
         match result {
-            Ok(report) => match console.print(&report) {
-                Ok(()) if console.is_impure => ExitCode::FAILURE,
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(format_args!("cannot print the report: {error}")),
+            Ok(report) => match (console.print(&report), console.ending.code()) {
+                (Ok(()), _) if console.is_impure => ExitCode::FAILURE,
+                // What has no end of its own is done when it is told to end.
+                (Ok(()), Some(code)) if config.limit != Limit::Never => ExitCode::from(code),
+                (Ok(()), _) => ExitCode::SUCCESS,
+                (Err(error), _) => failed(format_args!("cannot print the report: {error}")),
             },
             Err(error) => failed(error),
         }
@@ -152,6 +154,7 @@ struct Console {
     bar: ProgressBar,
     /// Whether a check of the job found something.
     is_impure: bool,
+    ending: Ending,
 }
 
 impl Console {
@@ -161,7 +164,7 @@ impl Console {
         let style = ProgressStyle::with_template("reading flights {wide_bar} {human_pos} of {human_len}");
         let bar = ProgressBar::with_draw_target(None, target);
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Console { json, open, bar, is_impure: false }
+        Console { json, open, bar, is_impure: false, ending: Ending::default() }
     }
 
     fn open_page(&mut self, url: &str) {
@@ -199,6 +202,10 @@ impl Hooks for Console {
         if skipped.flights > 0 {
             self.warn(&skipped_message(skipped));
         }
+        // Reading can be ended at any time, a run ends between two ticks.
+        if let Err(error) = self.ending.listen() {
+            self.warn(&format!("cannot listen for Ctrl-C: {error}"));
+        }
     }
 
     fn serving(&mut self, url: &str) {
@@ -209,6 +216,10 @@ impl Hooks for Console {
             // Behind the hash, which browsers keep to themselves.
             Some(Some(token)) => self.open_page(&format!("{url}#token={}", escaped(token))),
         }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.ending.code().is_some()
     }
 
     fn impure(&mut self, found: &CheckReport) {

@@ -5,6 +5,7 @@
 //!
 //! # Rules
 //! - Exit code 0 means done, 1 that it could not go on, 2 that it was asked wrongly; a script that is run has its own.
+//!   What Ctrl-C or SIGTERM ends before it was done has 128 and the signal's number, as in shells.
 //! - With `--json` stdout holds one line of JSON and nothing else.
 //! - Progress bars are drawn only on a terminal.
 
@@ -13,6 +14,7 @@
 mod data_dir;
 mod demo;
 mod doctor;
+mod ending;
 mod gantt;
 mod layout;
 mod run;

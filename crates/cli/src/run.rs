@@ -16,17 +16,21 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, error::ErrorKind};
 use peristyle_agents::{
-    AgentError, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
+    AgentError, AgentHandle, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
 };
 use peristyle_runtime::{AppRuntime, Frames};
 use peristyle_timeline::Timeline;
 
 use self::{app::AppOptions, serve::Served};
+use crate::ending::Ending;
 
+/// Time between two looks whether an app was told to end.
+const SIGNAL_PERIOD: Duration = Duration::from_millis(50);
 /// Spans that a trace keeps of each lane: the newest.
 const SPANS: usize = (1 << 16) - 1;
 
@@ -76,22 +80,30 @@ impl Run {
             Err(error) => error.exit(),
         };
         let timeline = timeline(&app);
+        let served = app.serve.map(|address| Served::at(address, &timeline));
+        let ending = Ending::default();
         let cluster = seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
         let (exit, mut written) = match cluster {
             Ok(cluster) => {
                 cluster.set_console(|level, text| print(stream_of(level), &format!("{text}\n")));
-                let exit = match runtime(&app, &timeline).spawn(&cluster, code, options) {
-                    Ok(agent) => agent.join().wait(),
+                let exit = match runtime(&app, &timeline, served.clone()).spawn(&cluster, code, options) {
+                    Ok(agent) => end_of(agent, &app, seed, &ending),
                     Err(error) => Exit::Failed(error),
                 };
                 (exit, turns.map_or(Ok(()), |file| write_turns(&cluster, &file)))
             }
             Err(error) => (Exit::Failed(error), Ok(())),
         };
+        if let Some(served) = served {
+            served.end();
+        }
         if let Some(file) = &app.trace {
             written = written.and(write_trace(&timeline, file));
         }
-        let mut code = report(exit);
+        let mut code = match (exit, ending.code()) {
+            (Exit::Terminated(_), Some(code)) => ExitCode::from(code),
+            (exit, _) => report(exit),
+        };
         if let Err(error) = written {
             print(Stream::Stderr, &format!("error: {error}\n"));
             code = ExitCode::FAILURE;
@@ -145,16 +157,34 @@ fn timeline(app: &AppOptions) -> Timeline {
     timeline
 }
 
-fn runtime(app: &AppOptions, timeline: &Timeline) -> peristyle_runtime::AppRuntimeBuilder {
+/// Waits for the end of a script's agent. One that is served or recorded ends in good order when it is told to end; one with a
+/// seed has its turns from who waits for it, and no signals.
+fn end_of(mut agent: AgentHandle, app: &AppOptions, seed: Option<u64>, ending: &Ending) -> Exit {
+    let is_told = seed.is_none() && (app.serve.is_some() || app.trace.is_some());
+    if !is_told {
+        return agent.join().wait();
+    }
+    if let Err(error) = ending.listen() {
+        print(Stream::Stderr, &format!("warning: cannot listen for Ctrl-C: {error}\n"));
+    }
+    loop {
+        match agent.join().wait_timeout(SIGNAL_PERIOD) {
+            Ok(exit) => return exit,
+            Err(running) => agent = *running,
+        }
+        if ending.code().is_some() {
+            agent.terminate();
+        }
+    }
+}
+
+fn runtime(app: &AppOptions, timeline: &Timeline, served: Option<Served>) -> peristyle_runtime::AppRuntimeBuilder {
     let defaults = Frames::default();
     let waits = app.ticks.is_none() || app.hz.is_some() || app.serve.is_some();
     let frames = Frames { hz: app.hz.unwrap_or(defaults.hz), ticks: app.ticks, waits };
     let runtime = AppRuntime::builder().frames(frames).watch(app.watch).timeline(timeline);
-    match app.serve {
-        Some(address) => {
-            let mut served = Served::at(address, timeline);
-            runtime.after_frame(move |world| served.publish(world))
-        }
+    match served {
+        Some(served) => runtime.after_frame(move |world| served.publish(world)),
         None => runtime,
     }
 }

@@ -11,6 +11,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_tungstenite::tungstenite::Message;
+
 /// What takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -91,6 +95,15 @@ impl Running {
             }
         }
         panic!("no line with {text:?} among many");
+    }
+}
+
+impl Running {
+    /// Where its world is served.
+    fn address(&self) -> SocketAddr {
+        let line = self.line("watch the world at http://");
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split(['/', ' ']).next());
+        address.expect("it has an address").parse().expect("it is one")
     }
 }
 
@@ -280,10 +293,7 @@ fn get(address: SocketAddr, path: &str) -> String {
 fn a_world_is_served_while_it_runs() {
     let app = moving("serve");
     let running = Running::start(&[&app.path("app.ts"), "--hz", "100", "--serve=127.0.0.1:0"]);
-    let line = running.line("watch the world at http://");
-    let address =
-        line.split("http://").nth(1).and_then(|rest| rest.split(['/', ' ']).next()).expect("it has an address");
-    let address: SocketAddr = address.parse().expect("it is one");
+    let address = running.address();
     assert!(get(address, "/healthz").trim_end().ends_with("ok"), "it is healthy");
     assert!(get(address, "/").contains("<html"), "the live page is there");
     assert!(get(address, "/metrics").contains("peristyle_"), "figures are there");
@@ -291,6 +301,32 @@ fn a_world_is_served_while_it_runs() {
     let (code, _, stderr) = run(&[&app.path("app.ts"), "--ticks", "2", &format!("--serve={address}")]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains(&format!("cannot be served at {address}")), "{stderr}");
+}
+
+#[test]
+fn who_watches_an_app_is_told_goodbye_when_it_is_told_to_end() {
+    let app = moving("goodbye");
+    let mut running = Running::start(&[&app.path("app.ts"), "--hz", "100", "--serve=127.0.0.1:0"]);
+    let address = running.address();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads can be started");
+    let close = runtime.block_on(async {
+        let url = format!("ws://{address}/ws?topics=render.state");
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("it lets us in");
+        let mut pid = Some(Pid::from_child(&running.child));
+        loop {
+            match socket.next().await.expect("it says goodbye").expect("it is no error") {
+                Message::Close(close) => return close.expect("it says why"),
+                Message::Binary(_) => {
+                    let Some(pid) = pid.take() else { continue };
+                    kill_process(pid, Signal::INT).expect("it runs");
+                }
+                _ => {}
+            }
+        }
+    });
+    assert_eq!((u16::from(close.code), &*close.reason), (1001, "the gateway shuts down"));
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(130));
+    assert!(running.lines.iter().all(|line| !line.contains("error")), "it ended as it was told to");
 }
 
 #[test]

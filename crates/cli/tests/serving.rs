@@ -7,6 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use futures_util::StreamExt;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_tungstenite::tungstenite::Message;
+
 fn sky(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peristyle"));
     command.args(["demo", "sky", "--job", "rust", "--start", "03:00"]).args(arguments);
@@ -51,6 +55,50 @@ impl Serving {
         stream.read_to_string(&mut answer).expect("it answers");
         answer
     }
+}
+
+/// Follows a world until it says goodbye, and asks for its end once there is something to see: gives close code and reason.
+fn goodbye(serving: &Serving, signal: Signal) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads can be started");
+    runtime.block_on(async {
+        let url = format!("ws://{}/ws?topics=render.state", serving.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("it lets us in");
+        let mut signal = Some(signal);
+        loop {
+            match socket.next().await.expect("it says goodbye").expect("it is no error") {
+                Message::Close(close) => {
+                    let close = close.expect("it says why");
+                    return (close.code.into(), close.reason.to_string());
+                }
+                Message::Binary(_) => {
+                    let Some(signal) = signal.take() else { continue };
+                    kill_process(Pid::from_child(&serving.child), signal).expect("it runs");
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+#[test]
+fn who_watches_is_told_goodbye_when_it_is_told_to_end() {
+    let trace = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ended.json");
+    let to_trace = ["--trace", trace.to_str().expect("a UTF-8 path")];
+    let _ = fs::remove_file(&trace);
+    for (signal, more, code) in [
+        // Without an end of its own it is done when it is told.
+        (Signal::INT, &to_trace[..], 0),
+        (Signal::TERM, &["--ticks", "1000000"], 143),
+    ] {
+        let mut serving = Serving::start(sky(&[&["--listen", "127.0.0.1:0"], more].concat()));
+        assert_eq!(goodbye(&serving, signal), (1001, "the gateway shuts down".into()));
+        let status = serving.child.wait().expect("it ends");
+        let mut told = String::new();
+        serving.stderr.read_to_string(&mut told).expect("it is text");
+        assert_eq!((status.code(), &*told), (Some(code), ""));
+    }
+    let trace = fs::read_to_string(trace).expect("the trace was written");
+    assert!(serde_json::from_str::<serde_json::Value>(&trace).is_ok());
 }
 
 impl Drop for Serving {

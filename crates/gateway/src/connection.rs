@@ -2,7 +2,7 @@
 //!
 //! The task writes all that waits, flushes once, then sleeps until there is something to read or to write. While a client
 //! does not take what it is sent it is not read from either; its world's log goes on without it, and it continues from a
-//! snapshot, or is cut off.
+//! snapshot, or is cut off. One that had to be waited for is listened to before it is sent more: it may have left.
 //!
 //! # Close codes
 //! | code | meaning | come back? |
@@ -15,14 +15,14 @@
 //! | 4408 | too slow, or silent for too long | yes |
 //! | 4429 | too many messages | yes |
 
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use peristyle_mirror::{Frame, Host, Message, RemoteError, ResultMessage, TransportError};
 use peristyle_replica::{ConnectionId, Subscription, Topic};
 use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
@@ -33,7 +33,7 @@ use crate::gateway::{Shared, closed};
 use crate::limits::Rate;
 use crate::link::Link;
 use crate::metrics::{Cut, Place};
-use crate::socket::{Sent, Socket};
+use crate::socket::{Sent, Socket, Stream};
 use crate::trace::TraceFeed;
 
 /// What there is under one name.
@@ -111,7 +111,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Serves the client until one of the two has enough.
-    pub(crate) async fn serve(self, mut socket: Socket) {
+    pub(crate) async fn serve(self, mut socket: Socket<impl Stream>) {
         let shared = self.shared.clone();
         let end = match self.admit(&mut socket).await {
             Ok(grant) => self.follow(&mut socket, grant).await,
@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// Waits for a token, if one is needed, and checks what it grants.
-    async fn admit(&self, socket: &mut Socket) -> Result<Grant, End> {
+    async fn admit(&self, socket: &mut Socket<impl Stream>) -> Result<Grant, End> {
         let grant = match &self.grant {
             Some(grant) => grant.clone(),
             None => {
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    async fn token(&self, socket: &mut Socket) -> Result<Grant, End> {
+    async fn token(&self, socket: &mut Socket<impl Stream>) -> Result<Grant, End> {
         let unauthorised = || End::Cut(Cut::Token, "not authorised".into());
         while let Some(message) = socket.next().await {
             match message {
@@ -163,7 +163,7 @@ impl Client {
         Err(End::Gone)
     }
 
-    async fn follow(&self, socket: &mut Socket, grant: Grant) -> End {
+    async fn follow(&self, socket: &mut Socket<impl Stream>, grant: Grant) -> End {
         let wants = |topic| self.subscription.topics.contains(&topic);
         let offer = &self.offer;
         let world = offer.world.clone().filter(|_| wants(Topic::RenderState));
@@ -178,7 +178,7 @@ impl Client {
         let mut session = Session {
             socket,
             shared: &self.shared,
-            rate: Rate::new(self.shared.limits.messages_per_second, now),
+            rate: Rate::new(self.shared.limits.messages_per_second, now.into_std()),
             heard: now,
             has_spoken: self.grant.is_none(),
             grant,
@@ -216,6 +216,9 @@ fn failed(error: &tungstenite::Error) -> End {
         }
         tungstenite::Error::Protocol(error) => End::Cut(Cut::Malformed, error.to_string()),
         tungstenite::Error::Utf8(error) => End::Cut(Cut::Malformed, error.to_string()),
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+            End::Cut(Cut::Slow, "too slow: nothing was taken for too long".into())
+        }
         _ => End::Gone,
     }
 }
@@ -233,21 +236,21 @@ impl Drop for View {
     }
 }
 
-struct Session<'a> {
-    socket: &'a mut Socket,
+struct Session<'a, S> {
+    socket: &'a mut Socket<S>,
     shared: &'a Shared,
     grant: Grant,
     view: Option<View>,
     link: Option<Arc<Link>>,
     trace: Option<watch::Receiver<tungstenite::Bytes>>,
     rate: Rate,
-    /// When it last said anything.
+    /// When it last said anything, or took what had waited for it.
     heard: Instant,
     /// Whether its first message has come.
     has_spoken: bool,
 }
 
-impl Session<'_> {
+impl<S: Stream> Session<'_, S> {
     /// Says where a client can go on later. A host says it itself.
     async fn greet(&mut self, epoch: u64, is_hosted: bool) -> Result<(), End> {
         if is_hosted || self.view.is_none() {
@@ -260,46 +263,55 @@ impl Session<'_> {
     async fn run(&mut self) -> End {
         let mut closing = self.shared.closing.subscribe();
         let mut pings = tokio::time::interval(self.shared.limits.idle / 3);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
         loop {
-            if let Err(end) = self.write().await {
-                return end;
-            }
+            let is_behind = match self.write().await {
+                Ok(is_behind) => is_behind,
+                Err(end) => return end,
+            };
             if self.link.as_ref().is_some_and(|link| link.is_left()) {
                 return End::Left("the host goes away");
             }
             tokio::select! {
+                // The client before its news, and what is rare before what is always there for one that is behind.
+                biased;
+                () = closed(&mut closing) => return End::Left(GOODBYE),
+                _ = pings.tick() => {
+                    if self.heard.elapsed() > self.shared.limits.idle {
+                        return End::Cut(Cut::Idle, "silent for too long".into());
+                    }
+                    if let Err(error) = self.socket.ping().await {
+                        return failed(&error);
+                    }
+                }
                 message = self.socket.next() => {
                     let Some(message) = message else { return End::Gone };
                     if let Err(end) = message.map_err(|error| failed(&error)).and_then(|message| self.take(message)) {
                         return end;
                     }
                 }
-                () = posted(&self.link) => {}
-                () = changed(self.view.as_mut().map(|view| &mut view.news)) => {}
                 () = changed(self.trace.as_mut()) => {
                     if let Err(end) = self.write_trace().await {
                         return end;
                     }
                 }
-                _ = pings.tick() => {
-                    if self.heard.elapsed() > self.shared.limits.idle {
-                        return End::Cut(Cut::Idle, "silent for too long".into());
-                    }
-                    if let Err(end) = self.within("a ping", async |socket| socket.ping().await).await {
-                        return end;
-                    }
-                }
-                () = closed(&mut closing) => return End::Left(GOODBYE),
+                () = posted(&self.link) => {}
+                () = changed(self.view.as_mut().map(|view| &mut view.news)) => {}
+                () = std::future::ready(()), if is_behind => {}
             }
         }
     }
 
-    /// Writes all that waits.
-    async fn write(&mut self) -> Result<(), End> {
-        loop {
-            let mut wrote = false;
-            while let Some(frame) = self.link.as_ref().and_then(|link| link.take()) {
+    /// Writes what waits, until the client had to be waited for; tells whether there may be more.
+    async fn write(&mut self) -> Result<bool, End> {
+        let taken = self.socket.taken();
+        let mut wrote = true;
+        while wrote && self.socket.taken() == taken {
+            wrote = false;
+            while self.socket.taken() == taken
+                && let Some(frame) = self.link.as_ref().and_then(|link| link.take())
+            {
                 self.feed(Topic::ProcessState, Sent::Text(frame)).await?;
                 wrote = true;
             }
@@ -309,16 +321,17 @@ impl Session<'_> {
                 self.feed(Topic::RenderState, Sent::World(bytes)).await?;
                 wrote = true;
             }
-            if !wrote {
-                break;
-            }
         }
         if let Some(View { feed, connection, .. }) = &self.view
             && let Some(error) = feed.refusal(*connection)
         {
             return Err(End::Cut(Cut::Malformed, error.to_string()));
         }
-        self.flush().await
+        self.socket.flush().await.map_err(|error| failed(&error))?;
+        if let Some(taken) = self.socket.taken() {
+            self.heard = self.heard.max(taken);
+        }
+        Ok(wrote)
     }
 
     async fn write_trace(&mut self) -> Result<(), End> {
@@ -331,23 +344,7 @@ impl Session<'_> {
 
     async fn feed(&mut self, topic: Topic, sent: Sent) -> Result<(), End> {
         self.shared.metrics.sent(topic, sent.bytes().len());
-        self.within(Topic::name(topic), async |socket| socket.feed(sent).await).await
-    }
-
-    async fn flush(&mut self) -> Result<(), End> {
-        self.within("what it was sent", async |socket| socket.flush().await).await
-    }
-
-    /// Does something that waits for the client, but not for long.
-    async fn within(
-        &mut self,
-        what: &str,
-        act: impl AsyncFnOnce(&mut Socket) -> Result<(), tungstenite::Error>,
-    ) -> Result<(), End> {
-        match timeout(self.shared.limits.stall, act(self.socket)).await {
-            Ok(done) => done.map_err(|error| failed(&error)),
-            Err(_) => Err(End::Cut(Cut::Slow, format!("too slow: {what} waited for too long"))),
-        }
+        self.socket.feed(sent).await.map_err(|error| failed(&error))
     }
 
     /// Takes a message of the client in.
@@ -355,7 +352,7 @@ impl Session<'_> {
         let now = Instant::now();
         self.heard = now;
         self.shared.metrics.received(message.len());
-        if !self.rate.take(now) {
+        if !self.rate.take(now.into_std()) {
             let most = self.shared.limits.messages_per_second;
             return Err(End::Cut(Cut::Rate, format!("more than {most} messages a second")));
         }
@@ -418,4 +415,137 @@ async fn changed<T>(news: Option<&mut watch::Receiver<T>>) {
         return;
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use peristyle_mirror::{State, module};
+    use peristyle_replica::{ComponentView, ViewSpec};
+    use peristyle_world::{Component, World};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::feed::FeedOptions;
+    use crate::gateway::{Gateway, GatewayBuilder};
+
+    /// Bytes that the network holds, and that a slow client reads in a second.
+    const STEP: usize = 64 << 10;
+    /// Bytes of the state: more than a minute's.
+    const STATE: usize = 100 * STEP;
+
+    #[derive(Clone, State)]
+    struct Text {
+        text: String,
+        said: u32,
+    }
+
+    #[module]
+    impl Text {
+        #[action]
+        fn say(&mut self) {
+            self.said += 1;
+        }
+    }
+
+    fn large_host() -> GatewayBuilder {
+        let host = Host::builder().module(Text { text: "x".repeat(STATE), said: 0 }).build().unwrap();
+        Gateway::builder().host(&host)
+    }
+
+    /// A client, and the task that serves it.
+    fn connect(builder: GatewayBuilder) -> (Arc<Shared>, DuplexStream, tokio::task::JoinHandle<()>) {
+        let shared = Arc::new(builder.share("127.0.0.1:7070".parse().unwrap(), false));
+        let (near, far) = duplex(STEP);
+        let client = Client {
+            shared: shared.clone(),
+            offer: shared.offers[0].clone(),
+            subscription: Subscription::parse("topics=render.state,process.state").unwrap(),
+            grant: Some(Grant::default()),
+            _place: shared.metrics.enter(1).unwrap(),
+            _of_address: None,
+        };
+        let limits = shared.limits.clone();
+        let serving = tokio::spawn(async move { client.serve(Socket::new(near, &limits).await).await });
+        (shared, far, serving)
+    }
+
+    /// Reads a second's bytes, and takes a second for it.
+    async fn read(far: &mut DuplexStream) -> usize {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        far.read(&mut [0; STEP]).await.unwrap()
+    }
+
+    fn cuts(shared: &Shared) -> String {
+        let mut page = crate::metrics::Page::default();
+        shared.metrics.write(&mut page);
+        let text = page.text();
+        text.lines().filter(|line| line.starts_with("peristyle_cut_total{") && !line.ends_with(" 0")).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_but_steadily_gets_all_of_it_and_stays() {
+        let (shared, mut far, _serving) = connect(large_host());
+        let began = Instant::now();
+        let mut read_bytes = 0;
+        while read_bytes < STATE {
+            let bytes = read(&mut far).await;
+            assert!(bytes > 0, "cut off after {read_bytes} bytes: {}", cuts(&shared));
+            read_bytes += bytes;
+        }
+        assert!(began.elapsed() > shared.limits.idle, "it took longer than anything may be silent for");
+        // Then it is asked whether it is there, and is heard.
+        let mut rest = Vec::new();
+        while !rest.ends_with(&[0x89, 0]) {
+            assert_ne!(far.read_buf(&mut rest).await.unwrap(), 0, "cut off: {}", cuts(&shared));
+        }
+        far.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.unwrap();
+        let asked = far.read(&mut [0; 2]).await.unwrap();
+        assert_eq!((asked, cuts(&shared)), (2, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_reading_within_a_message_is_cut_off() {
+        let (shared, mut far, serving) = connect(large_host());
+        for _ in 0..30 {
+            assert!(read(&mut far).await > 0);
+        }
+        let stopped = Instant::now();
+        serving.await.unwrap();
+        assert_eq!(cuts(&shared), "peristyle_cut_total{reason=\"slow\"} 1");
+        // Time does not pass by itself here.
+        assert_eq!(stopped.elapsed().as_secs(), (shared.limits.stall + shared.limits.goodbye).as_secs());
+        drop(far);
+    }
+
+    #[derive(Component, Clone, Copy)]
+    struct Mixed {
+        bits: u32,
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_catches_up_is_listened_to() {
+        let mut world = World::new().unwrap();
+        let entities: Vec<_> = (0..STEP as u32).map(|row| world.spawn((Mixed { bits: row },)).unwrap()).collect();
+        let spec = ViewSpec::new().with(ComponentView::of::<Mixed>());
+        let feed = WorldFeed::new(&mut world, spec, FeedOptions::default()).unwrap();
+        let (shared, mut far, serving) = connect(Gateway::builder().world(&feed));
+        let _spreading = tokio::spawn(feed.clone().spread());
+        while !serving.is_finished() {
+            let tick = world.begin_tick().unwrap() as u32;
+            for (row, &entity) in (0_u32..).zip(&entities) {
+                let bits = (row ^ tick.wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
+                world.set(entity, Mixed { bits }).unwrap();
+            }
+            world.end_tick().unwrap();
+            assert!(feed.publish(&mut world) && world.tick() < 50, "it is not listened to");
+            read(&mut far).await;
+            if tick == 10 {
+                // A message without a meaning.
+                far.write_all(&[0x82, 0x81, 0, 0, 0, 0, 9]).await.unwrap();
+            }
+        }
+        assert_eq!(cuts(&shared), "peristyle_cut_total{reason=\"malformed\"} 1");
+    }
 }

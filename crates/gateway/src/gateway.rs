@@ -278,7 +278,7 @@ impl GatewayBuilder {
         Ok(Gateway { address, is_secure, shared, runtime: Some(runtime) })
     }
 
-    fn share(self, address: SocketAddr, is_secure: bool) -> Shared {
+    pub(crate) fn share(self, address: SocketAddr, is_secure: bool) -> Shared {
         let offer = |name: &String| Offer {
             name: name.clone(),
             world: self.worlds.get(name).cloned(),

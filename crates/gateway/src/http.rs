@@ -15,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use peristyle_replica::Subscription;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_http::services::ServeDir;
@@ -171,7 +172,7 @@ fn upgrade(shared: &Arc<Shared>, name: Option<&str>, mut request: Request) -> Re
     };
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let socket = Socket::new(upgraded, client.shared.limits.message_bytes).await;
+        let socket = Socket::new(TokioIo::new(upgraded), &client.shared.limits).await;
         client.serve(socket).await;
     });
     let mut response = Response::new(Body::empty());

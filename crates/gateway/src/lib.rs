@@ -55,6 +55,7 @@ mod http;
 mod limits;
 mod link;
 mod metrics;
+mod patience;
 mod socket;
 mod tls;
 mod trace;

@@ -20,7 +20,8 @@ pub struct Limits {
     pub messages_per_second: u32,
     /// Bytes of text that wait for a client before its host is told to hold back. 1 MiB unless told.
     pub queue_bytes: usize,
-    /// How long a client may take nothing of what it is sent before it is cut off. 15 s unless told.
+    /// How long a client may take nothing of what it is sent before it is cut off. A slow one that goes on reading stays,
+    /// however long a message takes. 15 s unless told.
     pub stall: Duration,
     /// How long a client may be silent, pings unanswered included. 45 s unless told; pings go out three times as often.
     pub idle: Duration,

@@ -10,14 +10,16 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use peristyle_mirror::Frame;
 use peristyle_replica::Bytes;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::limits::Limits;
+use crate::patience::Patient;
 
 /// Bytes of the buffers, of which each client has two; messages that are no longer than this are small.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -82,22 +84,33 @@ struct Begun {
     written: usize,
 }
 
+/// What a client is connected by.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 /// A client's WebSocket.
-pub(crate) struct Socket {
-    frames: WebSocketStream<TokioIo<Upgraded>>,
+pub(crate) struct Socket<S> {
+    frames: WebSocketStream<Patient<S>>,
     begun: Option<Begun>,
 }
 
-impl Socket {
-    /// A connection that became a WebSocket, on which messages of at most so many bytes are taken.
-    pub(crate) async fn new(upgraded: Upgraded, message_bytes_max: usize) -> Socket {
+impl<S: Stream> Socket<S> {
+    /// A connection that became a WebSocket.
+    pub(crate) async fn new(stream: S, limits: &Limits) -> Socket<S> {
         let config = WebSocketConfig::default()
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max))
+            .max_message_size(Some(limits.message_bytes))
+            .max_frame_size(Some(limits.message_bytes))
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES);
-        let frames = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let stream = Patient::new(stream, limits.stall);
+        let frames = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         Socket { frames, begun: None }
+    }
+
+    /// When the client last took something that had waited for it.
+    pub(crate) fn taken(&self) -> Option<Instant> {
+        self.frames.get_ref().taken()
     }
 
     /// The next message of the client; none when it is gone.
@@ -127,8 +140,9 @@ impl Socket {
         self.frames.flush().await
     }
 
-    /// Says goodbye, and waits until the client did.
+    /// Says goodbye, and waits until the client did, however long it takes.
     pub(crate) async fn close(&mut self, close: CloseFrame) -> Result<(), tungstenite::Error> {
+        self.frames.get_mut().wait_for_ever();
         self.end().await?;
         self.frames.send(Message::Close(Some(close))).await?;
         while let Some(Ok(_)) = self.frames.next().await {}

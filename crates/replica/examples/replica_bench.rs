@@ -113,6 +113,46 @@ fn moving(quantised: bool, every: usize, predictor: Predictor) -> Figures {
     }
 }
 
+/// Nanoseconds for each of 400 000 rows that all move, of which so many come and go in each tick, and which have done so for so
+/// long that neighbours in the world are no neighbours in the view.
+fn coming_and_going(each: usize) -> f64 {
+    const ENTITIES: usize = 400_000;
+    let mut world = World::new().expect("addresses");
+    let mut steps = Steps(3);
+    let spawn = |steps: &mut Steps| (Position { x: steps.next(1000.0), y: steps.next(1000.0) },);
+    let start: Vec<_> = (0..ENTITIES).map(|_| spawn(&mut steps)).collect();
+    let mut entities: Vec<_> = world.spawn_batch(start).expect("memory").iter().collect();
+    let mut position = ComponentView::of::<Position>();
+    for field in ["x", "y"] {
+        position = position.predicted(field, Predictor::Linear).quantised(field, 1.0 / 64.0);
+    }
+    let mut view = View::new(&mut world, ViewSpec::new().with(position)).expect("a view");
+    let mut query = world.query::<&mut Position>();
+    let (mut times, mut frame) = (Vec::new(), Vec::new());
+    for tick in 1..160 {
+        // A quarter of all comes and goes before anything is measured.
+        let changing = if tick < 100 { ENTITIES / 400 } else { each };
+        for _ in 0..changing {
+            let at = steps.below(entities.len());
+            world.despawn(entities.swap_remove(at)).expect("it lives");
+        }
+        for _ in 0..changing {
+            entities.push(world.spawn(spawn(&mut steps)).expect("memory"));
+        }
+        query.for_each(&mut world, |p| {
+            *p.x += steps.next(2.0);
+            *p.y += steps.next(2.0);
+        });
+        frame.clear();
+        let began = Instant::now();
+        view.publish(ColumnReader::new(&mut world), tick, None, &mut frame);
+        if tick >= 110 {
+            times.push(began.elapsed().as_nanos() as f64);
+        }
+    }
+    median(times) / ENTITIES as f64
+}
+
 /// Publishes to so many clients of one view, all of whose entities move; nanoseconds a tick, every client's take included.
 fn to_clients(clients: usize) -> f64 {
     let mut world = World::new().expect("addresses");
@@ -209,6 +249,11 @@ fn main() {
     ] {
         let Figures { bytes, encode_ns, decode_ns, copy_ns } = moving(quantised, every, predictor);
         println!("  {name:<34} {bytes:>10.2} {encode_ns:>9.2} ns {decode_ns:>9.2} ns   {copy_ns:.2} ns a row");
+    }
+
+    println!("\n400 000 entities that move, a quarter of which came later, within 1/64, linear; per entity:");
+    for each in [0, 100, 1000] {
+        println!("  {each:>5} come and go in a tick: {:.2} ns to encode", coming_and_going(each));
     }
 
     let mut world = World::new().expect("addresses");

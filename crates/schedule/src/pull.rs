@@ -105,6 +105,22 @@ pub enum PullError {
     /// A system that is given rows says not which.
     #[error("system `{0}` is to be given rows: it needs a query")]
     NoQuery(String),
+    /// A system uses a component that its query does not ask for, so its rows may lack it.
+    #[error("system `{system}` uses component {}, which its query does not ask for", component.index())]
+    NotAskedFor {
+        /// The system's name.
+        system: String,
+        /// The component.
+        component: ComponentId,
+    },
+    /// A system that sees all rows in one call uses a component that some of them may lack.
+    #[error("system `{system}` sees all rows in one call: its query must ask for component {} by `all`", component.index())]
+    MayBeMissing {
+        /// The system's name.
+        system: String,
+        /// The component.
+        component: ComponentId,
+    },
     /// The memory is too large for offsets of 32 bits.
     #[error("the memory may have {0} bytes, descriptors reach 4 GiB")]
     TooLarge(u64),
@@ -231,23 +247,46 @@ impl Pull {
         &self.stages
     }
 
-    /// Adds a system, and gives its number: systems are numbered from 0, and no number is given twice.
+    /// Whether a system can be [added](Pull::add): for those who want to keep what they cannot add.
     ///
     /// # Errors
-    /// [`PullError::FrameRunning`], [`PullError::NoQuery`], [`ScheduleError::DuplicateName`],
-    /// [`ScheduleError::NoStage`].
-    pub fn add(&mut self, system: PullSystem) -> Result<u32, PullError> {
+    /// [`PullError::FrameRunning`], [`PullError::NoQuery`], [`PullError::NotAskedFor`],
+    /// [`PullError::MayBeMissing`], [`ScheduleError::DuplicateName`], [`ScheduleError::NoStage`].
+    pub fn check(&self, system: &PullSystem) -> Result<(), PullError> {
         self.unless_running()?;
         if system.shape != PullShape::Once && system.query.is_none() {
-            return Err(PullError::NoQuery(system.name));
+            return Err(PullError::NoQuery(system.name.clone()));
+        }
+        if let (Some(query), true) = (&system.query, system.shape != PullShape::Once) {
+            // An alternative of `any` may be missing from a table; everything else is there, or there is nothing to lease.
+            // Columns that hold all rows in one have no place for rows without them.
+            let spec = query.spec();
+            for (component, _) in &system.components {
+                let is_there = spec.all.iter().chain(&spec.changed).chain(&spec.added).any(|known| known == component);
+                if !is_there && !spec.any.iter().flatten().any(|known| known == component) {
+                    return Err(PullError::NotAskedFor { system: system.name.clone(), component: *component });
+                }
+                if !is_there && system.shape == PullShape::Whole {
+                    return Err(PullError::MayBeMissing { system: system.name.clone(), component: *component });
+                }
+            }
         }
         if self.systems().any(|(_, slot)| slot.system.name == system.name) {
-            return Err(ScheduleError::DuplicateName(system.name).into());
+            return Err(ScheduleError::DuplicateName(system.name.clone()).into());
         }
         let stage = system.stage.unwrap_or(Stage::Update);
         if !self.stages.contains(&stage) {
-            return Err(ScheduleError::NoStage { system: system.name, stage }.into());
+            return Err(ScheduleError::NoStage { system: system.name.clone(), stage }.into());
         }
+        Ok(())
+    }
+
+    /// Adds a system, and gives its number: systems are numbered from 0, and no number is given twice.
+    ///
+    /// # Errors
+    /// As [`Pull::check`].
+    pub fn add(&mut self, system: PullSystem) -> Result<u32, PullError> {
+        self.check(&system)?;
         let mut access = Access::default();
         (access.despawns, access.exclusive) = (system.despawns, system.exclusive);
         let touch = |how: JobAccess| if how == JobAccess::Write { Touch::WRITE } else { Touch::LEND };
@@ -397,7 +436,7 @@ impl Pull {
     /// Begins a frame and its tick; gives the tick's number. With `serial`, systems are handed out one by one.
     ///
     /// # Errors
-    /// [`PullError::FrameRunning`], [`ScheduleError`], [`WorldError::NestedTick`].
+    /// [`PullError::FrameRunning`], [`PullError::TooLarge`], [`ScheduleError`], [`WorldError::NestedTick`].
     pub fn begin(&mut self, world: &mut World, dt: f64, time: f64, serial: bool) -> Result<u64, PullError> {
         self.unless_running()?;
         let max_bytes = world.memory().max_bytes();

@@ -53,6 +53,8 @@ pub fn run(config: &SkyConfig, hooks: &mut dyn Hooks) -> Result<Report, SkyError
     }
     let mut run = Run::new(config, loaded, simulation, live);
     run.fly(hooks)?;
+    // Clients do not wait for the trace.
+    drop(run.live.take());
     if let Some(path) = &config.trace {
         write_trace(&timeline, path).map_err(|source| SkyError::Trace { path: path.clone(), source })?;
     }
@@ -97,7 +99,7 @@ impl<'a> Run<'a> {
     }
 
     fn fly(&mut self, hooks: &mut dyn Hooks) -> Result<(), SkyError> {
-        while !self.is_over() {
+        while !self.is_over() && !hooks.is_over() {
             let Some(frame) = self.tick()? else {
                 std::thread::sleep(Duration::from_secs_f64(1.0 / TICKS_PER_SECOND));
                 continue;

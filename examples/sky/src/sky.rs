@@ -57,6 +57,11 @@ pub trait Hooks {
         let _ = report;
     }
 
+    /// Whether to end now, before the limit; asked before each tick. The run is reported as far as it came.
+    fn is_over(&mut self) -> bool {
+        false
+    }
+
     /// A check of the job found something, for the first time.
     fn impure(&mut self, found: &CheckReport) {
         self.warn(&found.to_string());

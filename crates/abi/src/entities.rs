@@ -71,18 +71,22 @@ impl Core {
         Ok(found)
     }
 
+    #[inline]
     pub fn relocate(&mut self, entity: f64, table: u32) -> Result<f64, Failure> {
         self.unless_leased()?;
         let (entity, table) = (Core::handle(entity)?, self.table_at(table)?);
-        let had = self.world.table_of_entity(entity)?;
-        let opaque = |id| !self.world.is_columnar_table(id);
-        if opaque(table)
-            && !self.world.components_of_table(table).iter().all(|id| {
-                self.world.components_of_table(had).contains(id) || self.world.components().info(*id).is_columnar()
-            })
-        {
-            let text = "a component of that table is of a Rust type without columns: only Rust gives it";
-            return Err(Failure::new(Status::BadArgument, text));
+        if !self.world.is_columnar_table(table) {
+            let had = self.world.components_of_table(self.world.table_of_entity(entity)?);
+            let known = self.world.components();
+            if self
+                .world
+                .components_of_table(table)
+                .iter()
+                .any(|id| !had.contains(id) && !known.info(*id).is_columnar())
+            {
+                let text = "a component of that table is of a Rust type without columns: only Rust gives it";
+                return Err(Failure::new(Status::BadArgument, text));
+            }
         }
         let place = self.world.relocate(entity, table)?;
         self.tell_place(place);

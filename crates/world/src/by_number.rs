@@ -190,36 +190,40 @@ impl World {
         if from_table == table {
             return Ok(from);
         }
-        let (had, has) = (self.tables.table(from_table), self.tables.table(table));
-        let missing = |of: &crate::table::Table, than: &crate::table::Table| -> Vec<ComponentId> {
-            than.components().iter().copied().filter(|id| of.column(*id).is_none()).collect()
-        };
-        let (added, removed) = (missing(had, has), missing(has, had));
-        for component in &added {
-            let info = self.components.info(*component);
-            assert!(info.is_columnar(), "component `{}` is opaque: only Rust makes its values", info.name());
+        // Both lists of components are short and sorted; going through them again and again costs less than a list of those
+        // that come or go, which needs the heap.
+        let has = self.tables.table(table);
+        for component in has.components() {
+            if !has.is_columnar() && self.tables.table(from_table).column(*component).is_none() {
+                let info = self.components.info(*component);
+                assert!(info.is_columnar(), "component `{}` is opaque: only Rust makes its values", info.name());
+            }
         }
         if !self.tables.has_room(table) {
             self.tables.reserve(table, 1)?;
         }
         if self.is_observed(from_table) {
-            self.notify_removed(&removed, entity);
+            self.notify_removed(&self.tables.missing(from_table, table), entity);
         }
-        for component in &removed {
-            let column = self.tables.table(from_table).column(*component).expect("it is one of the table's");
-            // SAFETY: the row is in use and removed below; its other values move first.
-            unsafe { self.tables.drop_value(self.tables.chunk(from.chunk), column, from.row as usize) };
-            self.removed.push(*component, entity);
+        let (had, has) = (self.tables.table(from_table), self.tables.table(table));
+        for (column, component) in had.components().iter().enumerate() {
+            if has.column(*component).is_none() {
+                // SAFETY: the row is in use and removed below; its other values move first.
+                unsafe { self.tables.drop_value(self.tables.chunk(from.chunk), column, from.row as usize) };
+                self.removed.push(*component, entity);
+            }
         }
         let place = self.move_to(entity.index(), from, table);
+        let (had, has) = (self.tables.table(from_table), self.tables.table(table));
         let (chunk, row) = (self.tables.chunk(place.chunk), place.row as usize);
-        for component in &added {
-            let column = self.tables.table(table).column(*component).expect("it is one of the table's");
-            // SAFETY: the row is in use and exclusively ours.
-            unsafe { self.tables.table(table).zero(chunk, column, row..row + 1) };
+        for (column, component) in has.components().iter().enumerate() {
+            if had.column(*component).is_none() {
+                // SAFETY: the row is in use and exclusively ours.
+                unsafe { has.zero_value(chunk, column, row) };
+            }
         }
         if self.is_observed(table) {
-            self.notify_added(&added, entity);
+            self.notify_added(&self.tables.missing(table, from_table), entity);
         }
         self.flush_observers()?;
         self.entities.place(entity)

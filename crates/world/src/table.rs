@@ -337,6 +337,26 @@ impl Table {
         }
     }
 
+    /// Zeroes a component's columns in one row, by stores: filling memory is a call out of WebAssembly.
+    ///
+    /// # Safety
+    /// As [`Table::zero`].
+    #[inline]
+    pub(crate) unsafe fn zero_value(&self, chunk: &Chunk, column: usize, row: usize) {
+        for field in self.fields(column) {
+            let at = self.element(chunk, field, row);
+            // SAFETY: an element of an aligned column of that size.
+            unsafe {
+                match field.scalar.size() {
+                    1 => at.write(0),
+                    2 => at.cast::<u16>().write(0),
+                    4 => at.cast::<u32>().write(0),
+                    _ => at.cast::<u64>().write(0),
+                }
+            }
+        }
+    }
+
     /// Zeroes all columns of a row, the entity index too.
     ///
     /// # Safety
@@ -758,6 +778,12 @@ impl Tables {
     /// Appends rows that are written already, for which there was room.
     pub(crate) fn push_rows(&mut self, id: TableId, rows: usize) {
         self.tables[id.0 as usize].rows += rows;
+    }
+
+    /// Components of a table that another one lacks.
+    pub(crate) fn missing(&self, of: TableId, in_table: TableId) -> Vec<ComponentId> {
+        let lacks = |component: &ComponentId| self.table(in_table).column(*component).is_none();
+        self.table(of).components().iter().copied().filter(lacks).collect()
     }
 
     /// Whether a row can be appended without making room.

@@ -136,14 +136,28 @@ console.log(`\ncreate and destroy ${COUNT} entities of two components`);
     world.endTick();
   };
   const bulk = tick(() => world.destroyEntities(spawn(world, moving, COUNT)));
-  const single = tick(() => {
-    const entities = new Array(COUNT);
-    for (let i = 0; i < COUNT; i++) {
-      entities[i] = world.createEntity({ [Position.id]: { x: i, y: 0 }, [Velocity.id]: { x: 1, y: 2 } });
-    }
-    for (let i = 0; i < COUNT; i++) world.destroyEntity(entities[i]);
+  const entities = new Array(COUNT);
+  const oneByOne = (create) =>
+    tick(() => {
+      for (let i = 0; i < COUNT; i++) entities[i] = create(i);
+      for (let i = 0; i < COUNT; i++) world.destroyEntity(entities[i]);
+    });
+  const maker = world.maker(Position, Velocity);
+  const made = oneByOne((i) => maker.create({ x: i, y: 0 }, { x: 1, y: 2 }));
+  const byIds = oneByOne((i) => world.createEntity({ [Position.id]: { x: i, y: 0 }, [Velocity.id]: { x: 1, y: 2 } }));
+  const added = oneByOne((i) => {
+    const entity = world.createEntity();
+    world.addComponent(entity, Position, { x: i, y: 0 });
+    world.addComponent(entity, Velocity, { x: 1, y: 2 });
+    return entity;
   });
-  const [bulkMs, singleMs] = await medians([bulk, single], rounds);
+  // What whoever calls `createEntity` does before it begins.
+  let last;
+  const objects = () => {
+    for (let i = 0; i < COUNT; i++) last = { [Position.id]: { x: i, y: 0 }, [Velocity.id]: { x: 1, y: 2 } };
+    return last;
+  };
+  const [bulkMs, madeMs, byIdsMs, addedMs, objectsMs] = await medians([bulk, made, byIds, added, objects], rounds);
   const theirs = [];
   for (const peer of peers) {
     const api = peer.load ? await peer.load() : peer;
@@ -154,6 +168,9 @@ console.log(`\ncreate and destroy ${COUNT} entities of two components`);
   }
   const best = Math.min(...theirs.map(([, ms]) => ms));
   line("Peristyle, by blueprint", bulkMs, bulkMs / best, "the best peer");
-  line("Peristyle, one by one", singleMs, singleMs / best, "the best peer");
+  line("Peristyle, one by one, by a maker", madeMs, madeMs / best, "the best peer");
+  line("Peristyle, one by one, by ids", byIdsMs, byIdsMs / best, "the best peer");
+  line("  of it, making the objects by id", objectsMs, objectsMs / best, "the best peer");
+  line("Peristyle, one by one, components added", addedMs, addedMs / best, "the best peer");
   for (const [name, ms] of theirs) line(name, ms, ms / best, "the best peer");
 }

@@ -228,6 +228,10 @@ describe("entities", () => {
       expect(thrown(() => spawn(world, blueprint, 1, init))).toMatchObject({ code: "component-foreign" });
     }
     expect(world.size).toBe(0);
+    // Nor after one whose ids are as many.
+    world.createEntity({ [Position.id]: value });
+    expect(thrown(() => world.createEntity({ 9: 1 }))).toMatchObject({ code: "component-foreign" });
+    expect(thrown(() => world.createEntity({ [Position.id]: value, map: 1 } as never))).toMatchObject({ code: "component-foreign" });
     expect(world.get(world.createEntity(JSON.parse(`{"${Position.id}":{"x":1,"y":2}}`)), Position)).toEqual(value);
   });
 
@@ -575,6 +579,44 @@ describe("patches", () => {
       "patch 1: TypeError: no",
     ]);
     expect(world.get(e, Position)).toEqual({ x: 2, y: 2 });
+  });
+});
+
+describe("makers", () => {
+  test("create entities with values by position, in whatever order the components were named", () => {
+    const { world, Position, Velocity, Name } = setup();
+    const birds = world.maker(Name, Velocity, Position);
+    const [a, b] = [birds.create("a", { x: 5, y: 6 }, { x: 1, y: 2 }), birds.create(undefined, { y: 7 })];
+    expect([Name, Velocity, Position].map((type) => world.get<unknown>(a, type))).toEqual(["a", { x: 5, y: 6 }, { x: 1, y: 2 }]);
+    expect([Name, Velocity, Position].map((type) => world.get<unknown>(b, type))).toEqual(["nobody", { x: 1, y: 7 }, { x: 0, y: 0 }]);
+    expect(world.count(world.makeQuery({ all: [Position, Velocity, Name] }))).toBe(2);
+    expect(world.get(world.maker().create(), Position)).toBeUndefined();
+  });
+
+  test("tell hooks, and queries that follow", () => {
+    const world = new World();
+    const added: unknown[] = [];
+    const Mark = world.defineComponent({ name: "Mark", fields: { n: "u8" }, onAdd: (_, e, v) => added.push([e, v]) });
+    const query = world.makeQuery({ added: [Mark] });
+    const marks = world.maker(Mark);
+    const e = marks.create({ n: 3 });
+    expect(added).toEqual([[e, { n: 3 }]]);
+    expect([...world.iter(query, Mark)].map(([entity, , mark]) => [entity, mark])).toEqual([[e, { n: 3 }]]);
+  });
+
+  test("refuse what does not fit, and change nothing then", () => {
+    const { world, Position, Velocity } = setup();
+    const pairs = world.maker(Position, Velocity);
+    expect(thrown(() => pairs.create({ x: 1 }, { y: "2" } as never))).toMatchObject({ code: "value-type" });
+    expect(thrown(() => pairs.create({ q: 1 } as never))).toMatchObject({ code: "value-field" });
+    expect(thrown(() => (pairs.create as (...values: unknown[]) => unknown)({}, {}, {}))).toMatchObject({ code: "value-field" });
+    expect(thrown(() => world.maker(Position, Position))).toMatchObject({ code: "component-taken" });
+    expect(thrown(() => new World().maker(Position))).toMatchObject({ code: "component-foreign" });
+    expect(world.size).toBe(0);
+    pairs.create();
+    for (const _ of world.views(world.makeQuery({ all: [Position] }))) {
+      expect(thrown(() => pairs.create())).toMatchObject({ code: "frame-running" });
+    }
   });
 });
 

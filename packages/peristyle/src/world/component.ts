@@ -56,6 +56,8 @@ export type ColumnsOfComponent<C> =
 /** What a world knows of a component. */
 export class Component<T = unknown> implements ComponentType<T, Fields | undefined> {
   readonly id: number;
+  /** The id as the key of an object. */
+  readonly key: string;
   readonly name: string;
   readonly fields: Fields | undefined;
   /** How values lie in columns; nothing of a component that holds objects. */
@@ -69,6 +71,7 @@ export class Component<T = unknown> implements ComponentType<T, Fields | undefin
 
   constructor(id: number, name: string, codec: Codec<T> | undefined, options: ColumnarOptions<Fields, T> | ObjectOptions<T>) {
     this.id = id;
+    this.key = String(id);
     this.name = name;
     this.fields = options.fields;
     this.codec = codec;

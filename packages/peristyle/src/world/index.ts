@@ -12,6 +12,7 @@ export type {
 } from "./component.js";
 export type { Column, ColumnsOf, ColumnTypes, Fields, FieldSpec, FieldValue, Scalar } from "./fields.js";
 export { makeBlueprint, spawn, type Blueprint, type BlueprintStep, type Overrides } from "./blueprint.js";
+export type { Maker } from "./maker.js";
 export { CommandBuffer, isProvisional, type Applied } from "./commands.js";
 export { Query, type QuerySpec } from "./query.js";
 export { ResourcesBag, type ResourceKey, type ResourceOptions, type ResourceType } from "./resource.js";

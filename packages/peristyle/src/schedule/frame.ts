@@ -170,16 +170,18 @@ export class Frame {
     const offload = system.offload!;
     const extra = offload.extra?.(this.#context(lease.cmd, system));
     const { objects } = system;
-    if (offload.kernel !== undefined) {
+    const isKernel = offload.kernel !== undefined;
+    if (isKernel) {
       const { core } = this.#world;
-      core.check(core.abi.extra(lease.planned.number, extra === undefined ? 0 : core.writeText(JSON.stringify(extra))));
+      const text = extra === undefined ? "" : (JSON.stringify(extra) ?? "");
+      core.check(core.abi.extra(lease.planned.number, core.writeText(text)));
     }
     return {
       job,
       list: lease.list,
       dt,
       time,
-      ...(extra === undefined ? {} : { extra }),
+      ...(extra === undefined || isKernel ? {} : { extra }),
       ...(objects.length === 0 ? {} : { values: valuesOf(this.#world, lease.list, objects) }),
       ...(offload.deadline === undefined ? {} : { deadline: offload.deadline }),
     };

@@ -1,47 +1,11 @@
 /** WebAssembly kernels in lanes, and what is no kernel. Compiled by clang, from the example in C and from pieces. */
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { createLanes, type Lanes } from "../../src/workers/index.js";
+import { PLAIN, RELATIVE, compile, folder, root } from "../support/clang.js";
 import { HandWorld } from "../support/leases.js";
-
-const root = fileURLToPath(new URL("../../../../", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "peristyle-kernel-"));
-const PLAIN = ["-Wl,--export=__stack_pointer"];
-const RELATIVE = ["-fPIC", "-Wl,-shared", "-Wl,--experimental-pic"];
-
-/** Compiles C, of a file or as it is, and gives the module's file. */
-function compile(source: string, flags: readonly string[], shared = true): string {
-  const llvm = "/usr/lib/llvm-19/bin";
-  const out = join(folder, `${Math.random()}.wasm`);
-  let file = source;
-  if (source.includes("\n")) writeFileSync((file = `${out}.c`), source);
-  const link = `-Wl,--no-entry,--import-memory,--max-memory=4294967296${shared ? ",--shared-memory" : ""}`;
-  const features = shared ? ["-mbulk-memory", "-matomics"] : [];
-  execFileSync(
-    existsSync(`${llvm}/clang`) ? `${llvm}/clang` : "clang",
-    [
-      "--target=wasm32",
-      "-std=c11",
-      "-O3",
-      "-msimd128",
-      "-nostdlib",
-      ...features,
-      link,
-      ...flags,
-      "-I",
-      join(root, "crates/kernel/include"),
-      file,
-      "-o",
-      out,
-    ],
-    { env: { ...process.env, PATH: `${llvm}:${process.env.PATH}` }, stdio: "pipe" },
-  );
-  return out;
-}
 
 const open: Lanes[] = [];
 afterEach(async () => {
@@ -128,7 +92,7 @@ test("static data of a position-independent kernel lies in a block of its lane",
   ]);
   await lanes.close();
   // Stacks of three lanes, and data of at least four numbers for each.
-  expect(world.released).toBeGreaterThanOrEqual(3 * (65_536 + 16));
+  expect(world.released).toBeGreaterThanOrEqual(3 * (262_144 + 16));
 });
 
 test.each(["workers", "caller"] as const)(
@@ -148,9 +112,9 @@ test.each(["workers", "caller"] as const)(
     expect(trapped.failed).toEqual([1]);
     expect(trapped.failure).toMatchObject({ code: "job-threw", cause: { name: "RuntimeError" } });
     expect([seconds[0], seconds[1024]]).toEqual([55, 6]);
-    const overrun = await run(10, 63, 3);
+    const overrun = await run(10, 255, 3);
     expect(overrun.failed).toEqual([1]);
-    expect(overrun.failure?.message).toContain("kernel `deep` overran its stack of 65536 bytes");
+    expect(overrun.failure?.message).toContain("kernel `deep` overran its stack of 262144 bytes");
     const fine = await run(10, 4, 3);
     expect(fine.failure).toBeUndefined();
     expect(seconds[512]).toBe(10);

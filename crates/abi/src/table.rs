@@ -112,7 +112,7 @@ macro_rules! functions {
             fn plan_text();
             /// Sets into ranges of about how many rows a system's rows are cut, on multiples of 512; 0 for whole chunks.
             fn ranges(system: u32, rows: u32);
-            /// Sets the JSON text, of `bytes` bytes, that kernels of a system find in their descriptor.
+            /// Sets the JSON text, of `bytes` bytes, that kernels of a system find in their descriptor; none for 0. Of a system that `next` handed out, it must come before a lane has its ranges.
             fn extra(system: u32, bytes: u32);
             /// Begins a frame, and its tick. With `serial` not 0, one system after the other. Gives the number of the tick.
             fn frame_begin(dt: f64, time: f64, serial: u32);

@@ -103,8 +103,8 @@ impl Cluster {
         JsJob::load(self.0.clone(), name.into(), RealmKind::Lent)
     }
 
-    /// Looks at the module files that this cluster has read: gives the paths, in order, of those that were written since they
-    /// were read or this was last called. Who loads them from now on reads them anew; what was loaded before stays as it is.
+    /// Looks at the module files that this cluster has read, or tried to: gives the paths, in order, of those that were written
+    /// or came since they were read or this was last called. Who loads them from now on reads them anew; what was loaded before stays as it is.
     pub fn refresh(&self) -> Vec<PathBuf> {
         self.0.shared.sources.refresh()
     }

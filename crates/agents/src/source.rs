@@ -13,10 +13,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use swc_common::errors::{DiagnosticBuilder, Emitter, Handler};
 use swc_common::sync::Lrc;
@@ -76,25 +77,75 @@ pub(crate) struct Source {
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<HashMap<PathBuf, Known>>, Mutex<VecDeque<(String, Arc<Source>)>>);
 
-/// A source, and what its file was like when that was last looked at; nothing if it is no file.
+/// A source, or that there is none yet: of a file that could not be read, or that an import asked for in vain.
 #[derive(Debug)]
 struct Known {
-    source: Arc<Source>,
-    stamp: Option<Stamp>,
+    source: Option<Arc<Source>>,
+    /// What its file was like when that was last looked at; nothing of what is no file, or not there.
+    seen: Option<Seen>,
     /// The file was written since.
     is_old: bool,
+    /// The file was not there lately.
+    is_away: bool,
+}
+
+impl Known {
+    fn file(source: Option<Arc<Source>>, seen: Option<Seen>) -> Known {
+        Known { source, seen, is_old: false, is_away: false }
+    }
+
+    fn text(source: Arc<Source>) -> Known {
+        Known::file(Some(source), None)
+    }
+
+    fn is_text(&self) -> bool {
+        self.source.is_some() && self.seen.is_none()
+    }
+
+    fn is_missing(&self) -> bool {
+        self.source.is_none() && self.seen.is_none()
+    }
 }
 
 /// By what a file is known to be as it was: when it was written, and its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp(Option<SystemTime>, u64);
+struct Seen {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    /// Of its text, while it was written so lately that it may be written again at the same time.
+    hash: Option<u64>,
+}
 
-impl Stamp {
-    /// The stamp of a file; nothing if there is none now.
-    fn of(path: &Path) -> Option<Stamp> {
-        fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| Stamp(found.modified().ok(), found.len()))
+/// How far the times of two writes are apart at least, if they differ: more than file systems need.
+const CLOCK_STEP: Duration = Duration::from_millis(50);
+
+impl Seen {
+    /// What a file is like now; nothing if there is none.
+    fn of(path: &Path) -> Option<Seen> {
+        let found = fs::metadata(path).ok().filter(|found| found.is_file())?;
+        let modified = found.modified().ok();
+        let is_new = modified.is_none_or(|time| time.elapsed().is_ok_and(|passed| passed < CLOCK_STEP));
+        let hash = is_new.then(|| fs::read(path).ok().map(|bytes| hash(&bytes))).flatten();
+        Some(Seen { modified, bytes: found.len(), hash })
+    }
+
+    /// Whether a file was written since this was seen.
+    fn changed(self, path: &Path, now: Seen) -> bool {
+        let is_same = (self.modified, self.bytes) == (now.modified, now.bytes);
+        // The write that this saw may not have been the last one of its time.
+        let again = || self.hash.is_some_and(|then| fs::read(path).is_ok_and(|bytes| hash(&bytes) != then));
+        !is_same || again()
     }
 }
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How many files that are not there are waited for.
+const MISSING_MAX: usize = 256;
 
 /// Texts that are no files whose stripped form is kept, and the longest of them, in bytes.
 const KEPT_MAX: usize = 32;
@@ -124,31 +175,59 @@ impl Sources {
     /// Reads the file at a canonical path, or returns what was read before.
     pub(crate) fn load(&self, path: &Path) -> Result<Arc<Source>, AgentError> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = sources.get(path).filter(|known| !known.is_old) {
-            return Ok(known.source.clone());
+        if let Some(source) = sources.get(path).filter(|known| !known.is_old).and_then(|known| known.source.clone()) {
+            return Ok(source);
         }
         // Before it is read: what is written meanwhile shows as a change.
-        let stamp = Stamp::of(path);
-        let source = Arc::new(read(path)?);
-        sources.insert(path.to_owned(), Known { source: source.clone(), stamp, is_old: false });
-        Ok(source)
+        let seen = Seen::of(path);
+        let source = read(path).map(Arc::new);
+        // What could not be read is followed, too: whoever mends it wants it taken up.
+        let mut known = Known::file(source.as_ref().ok().cloned(), seen);
+        // Another agent may have failed with an earlier file, and is told by `refresh` that this is another.
+        if let Some(before) = sources.get(path) {
+            known.is_away = before.is_missing();
+            known.seen = before.seen.or(known.seen);
+        }
+        sources.insert(path.to_owned(), known);
+        source
+    }
+
+    /// Remembers files that an import asked for and that are not there: one that comes counts as written.
+    pub(crate) fn miss(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MISSING_MAX.saturating_sub(sources.values().filter(|known| known.is_missing()).count());
+        for path in paths.into_iter().take(room) {
+            sources.entry(path).or_insert(Known::file(None, None));
+        }
     }
 
     /// Lets files that were written since this was last asked be read again when they are loaded, and gives their paths in
-    /// order. One that is away is left: it may be about to be replaced.
+    /// order. One that is away is left, as it may be about to be replaced, and counts as written when it is back.
     pub(crate) fn refresh(&self) -> Vec<PathBuf> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Vec::new();
-        for (path, known) in &mut *sources {
-            let (Some(then), Some(now)) = (known.stamp, Stamp::of(path)) else { continue };
-            if then != now {
-                known.stamp = Some(now);
-                known.is_old = true;
+        for (path, known) in sources.iter_mut().filter(|(_, known)| !known.is_text()) {
+            let Some(now) = Seen::of(path) else {
+                known.is_away = true;
+                continue;
+            };
+            if known.is_away || known.seen.is_none_or(|then| then.changed(path, now)) {
                 changed.push(path.clone());
+                (known.is_old, known.is_away) = (true, false);
             }
+            known.seen = Some(now);
         }
         changed.sort();
         changed
+    }
+
+    /// The files that were read so far, in order.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files: Vec<_> =
+            sources.iter().filter(|(_, known)| known.seen.is_some()).map(|(path, _)| path.clone()).collect();
+        files.sort();
+        files
     }
 
     /// Takes in a source that is no file, under the name that errors are to show.
@@ -156,8 +235,8 @@ impl Sources {
         let source = Arc::new(prepare(name, text.to_owned())?);
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Agents may have compiled what is there.
-        match sources.entry(name.to_owned()).or_insert(Known { source: source.clone(), stamp: None, is_old: false }) {
-            known if known.source.text == source.text => Ok(()),
+        match &sources.entry(name.to_owned()).or_insert(Known::text(source.clone())).source {
+            Some(known) if known.text == source.text => Ok(()),
             _ => Err(unreadable(name, "the cluster has another source of that name".into())),
         }
     }
@@ -182,26 +261,26 @@ pub(crate) fn resolve(importer: &Path, specifier: &str) -> Result<PathBuf, Strin
     if !relative && !specifier.starts_with('/') {
         return Err("only relative paths (\"./…\", \"../…\") and absolute paths are imported, not packages".into());
     }
+    let found = candidates(importer, specifier).into_iter().find(|path| path.is_file());
+    found.map_or_else(|| Err("no such file".into()), |path| fs::canonicalize(&path).map_err(|error| error.to_string()))
+}
+
+/// The files that a path may name in `importer`, the first that there is.
+pub(crate) fn candidates(importer: &Path, specifier: &str) -> Vec<PathBuf> {
     let wanted = importer.parent().unwrap_or(Path::new("/")).join(specifier);
-    if wanted.is_file() {
-        return fs::canonicalize(&wanted).map_err(|error| error.to_string());
-    }
-    for extension in EXTENSIONS {
+    let with = |extension: &str| {
         let mut candidate = wanted.clone().into_os_string();
         candidate.push(".");
         candidate.push(extension);
-        if Path::new(&candidate).is_file() {
-            return fs::canonicalize(&candidate).map_err(|error| error.to_string());
-        }
-    }
+        PathBuf::from(candidate)
+    };
+    let extended = EXTENSIONS.map(with);
     // TypeScript names what it will be compiled to.
-    for (compiled, written) in COMPILED {
-        let candidate = wanted.with_extension(written);
-        if wanted.extension().is_some_and(|extension| extension == compiled) && candidate.is_file() {
-            return fs::canonicalize(&candidate).map_err(|error| error.to_string());
-        }
-    }
-    Err("no such file".into())
+    let typed = COMPILED
+        .into_iter()
+        .filter(|(compiled, _)| wanted.extension().is_some_and(|extension| extension == *compiled))
+        .map(|(_, written)| wanted.with_extension(written));
+    [wanted.clone()].into_iter().chain(extended).chain(typed).collect()
 }
 
 fn unreadable(path: &Path, reason: String) -> AgentError {

@@ -397,6 +397,24 @@ fn a_query_makes_another_module_of_a_file() {
     assert_eq!(load("./job.ts?afresh=3"), (7, 70));
     std::fs::remove_file(files.path("job.ts")).unwrap();
     assert!(cluster.refresh().is_empty(), "what is away may come back");
+    files.write("job.ts", "export const told = () => [7, 70];");
+    assert_eq!(cluster.refresh(), [files.path("job.ts")], "and is another then");
+
+    let fails = |name: &str| agent.call::<(u32, u32)>("load", &(name,)).wait().unwrap_err().to_string();
+    assert!(fails("./late.ts?afresh=4").contains("no such file"));
+    assert!(cluster.refresh().is_empty());
+    files.write("late.ts", "export const told = (): = [8, 80];");
+    assert_eq!(cluster.refresh(), [files.path("late.ts")], "what an import missed has come");
+    assert!(fails("./late.ts?afresh=5").contains(&format!("{}:1:", files.path("late.ts").display())));
+    files.write("late.ts", "export const told = () => [8, 80];");
+    assert_eq!(cluster.refresh(), [files.path("late.ts")], "what never could be read is followed, too");
+    assert_eq!(load("./late.ts?afresh=6"), (8, 80));
+    for last in 1..=9 {
+        // As long as before, and perhaps within one step of the file system's clock.
+        files.write("late.ts", &format!("export const told = () => [{last}, 90];"));
+        assert_eq!(cluster.refresh(), [files.path("late.ts")], "the write {last}");
+        assert_eq!(load(&format!("./late.ts?afresh=7{last}")), (last, 90));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! An app imports `peristyle` as in Node and in a page, and its world is native. If its main module exports a scheduler (by
 //! default, or named `scheduler`), its frames are run here; one that runs its own does as in Node. The options of apps may
-//! follow the script, as they are for it; `--` ends them.
+//! follow the script, as they are for it; `--` ends them. They are about frames: given to what runs none, they are an error.
 //!
 //! The script's agent may block. It sees no environment and reads no files (its modules apart) unless the arguments say so.
 //! An error that nothing handles is printed with its place in the script, TypeScript or not, and the exit code is 1; else
@@ -23,7 +23,7 @@ use clap::{Args, error::ErrorKind};
 use peristyle_agents::{
     AgentError, AgentHandle, AgentOptions, Allowed, Cluster, Code, Deterministic, Exit, Level, NodeOptions, Stream,
 };
-use peristyle_runtime::{AppRuntime, Frames};
+use peristyle_runtime::{AppRuntime, FrameCount, Frames};
 use peristyle_timeline::Timeline;
 
 use self::{app::AppOptions, serve::Served};
@@ -79,17 +79,23 @@ impl Run {
             Ok(plan) => plan,
             Err(error) => error.exit(),
         };
-        let timeline = timeline(&app);
+        let trace = match app.trace.as_deref().map(create_trace).transpose() {
+            Ok(trace) => trace,
+            Err(error) => return failed(&format!("error: {error}\n"), 1),
+        };
+        let (timeline, frames) = (timeline(&app), FrameCount::default());
         let served = app.serve.map(|address| Served::at(address, &timeline));
         let ending = Ending::default();
         let cluster = seed.map_or_else(Cluster::new, |seed| Cluster::deterministic(Deterministic::seed(seed)));
         let (exit, mut written) = match cluster {
             Ok(cluster) => {
                 cluster.set_console(|level, text| print(stream_of(level), &format!("{text}\n")));
-                let exit = match runtime(&app, &timeline, served.clone()).spawn(&cluster, code, options) {
-                    Ok(agent) => end_of(agent, &app, seed, &ending),
-                    Err(error) => Exit::Failed(error),
-                };
+                let exit =
+                    match runtime(&app, &timeline, served.clone()).count_frames(&frames).spawn(&cluster, code, options)
+                    {
+                        Ok(agent) => end_of(agent, &app, seed, &ending),
+                        Err(error) => Exit::Failed(error),
+                    };
                 (exit, turns.map_or(Ok(()), |file| write_turns(&cluster, &file)))
             }
             Err(error) => (Exit::Failed(error), Ok(())),
@@ -97,13 +103,17 @@ impl Run {
         if let Some(served) = served {
             served.end();
         }
-        if let Some(file) = &app.trace {
-            written = written.and(write_trace(&timeline, file));
+        if let Some((file, out)) = trace {
+            written = written.and(write_trace(&timeline, file, out));
         }
+        let amiss = if ending.code().is_none() { amiss(&exit, &frames, &app) } else { None };
         let mut code = match (exit, ending.code()) {
             (Exit::Terminated(_), Some(code)) => ExitCode::from(code),
             (exit, _) => report(exit),
         };
+        if let Some((why, amiss)) = amiss {
+            code = failed(&why, amiss);
+        }
         if let Err(error) = written {
             print(Stream::Stderr, &format!("error: {error}\n"));
             code = ExitCode::FAILURE;
@@ -189,19 +199,25 @@ fn runtime(app: &AppOptions, timeline: &Timeline, served: Option<Served>) -> per
     }
 }
 
-fn write_trace(timeline: &Timeline, file: &Path) -> Result<(), String> {
-    let written = fs::File::create(file).map(io::BufWriter::new).and_then(|mut out| {
-        timeline.write_chrome_trace(&mut out)?;
-        out.flush()
-    });
-    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))
+/// Makes a trace's file before anything runs: an hour's frames are not to be lost to a wrong path.
+fn create_trace(file: &Path) -> Result<(&Path, fs::File), String> {
+    fs::File::create(file).map(|out| (file, out)).map_err(|error| unwritable(file, &error))
+}
+
+fn write_trace(timeline: &Timeline, file: &Path, out: fs::File) -> Result<(), String> {
+    let mut out = io::BufWriter::new(out);
+    timeline.write_chrome_trace(&mut out).and_then(|()| out.flush()).map_err(|error| unwritable(file, &error))
+}
+
+fn unwritable(file: &Path, error: &io::Error) -> String {
+    format!("{} cannot be written: {error}", file.display())
 }
 
 /// Writes what agents had the turn for, in order.
 fn write_turns(cluster: &Cluster, file: &Path) -> Result<(), String> {
     let turns = cluster.interleaving().map_err(|error| error.to_string())?;
     let lines: String = turns.iter().map(|turn| format!("{turn}\n")).collect();
-    fs::write(file, lines).map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    fs::write(file, lines).map_err(|error| unwritable(file, &error))
 }
 
 fn stream_of(level: Level) -> Stream {
@@ -219,23 +235,42 @@ fn print(stream: Stream, text: &str) {
     };
 }
 
+/// Why an app that ended without an error did not do what was asked for, and the exit code for it.
+fn amiss(exit: &Exit, frames: &FrameCount, app: &AppOptions) -> Option<(String, u8)> {
+    if *exit == Exit::Finished && frames.is_running() {
+        // Node's code for a main module that waits in vain.
+        return Some((
+            "Warning: the app ended within a frame: a system waits for what nothing will settle\n".into(),
+            13,
+        ));
+    }
+    let options = app.given();
+    let is_well = matches!(exit, Exit::Finished | Exit::Exited(0));
+    if !is_well || options.is_empty() || frames.get() > 0 {
+        return None;
+    }
+    let why = "export a scheduler from the main module (`export default scheduler`), or call its `runFrame`";
+    Some((format!("error: no frame was run, for which {} was given: {why}\n", options.join(" and ")), 1))
+}
+
+fn failed(text: &str, code: u8) -> ExitCode {
+    print(Stream::Stderr, text);
+    ExitCode::from(code)
+}
+
 /// The exit code of an end; says on stderr what no script could say.
 fn report(exit: Exit) -> ExitCode {
-    let failed = |text: String, code: u8| {
-        print(Stream::Stderr, &text);
-        ExitCode::from(code)
-    };
     match exit {
         Exit::Finished | Exit::Closed => ExitCode::SUCCESS,
         // The system keeps the lowest byte.
         Exit::Exited(code) => ExitCode::from(code as u8),
-        Exit::Terminated(why) => failed(format!("error: the script was stopped: {why}\n"), 1),
+        Exit::Terminated(why) => failed(&format!("error: the script was stopped: {why}\n"), 1),
         // Node's code for it.
-        Exit::Failed(error @ AgentError::Unsettled { .. }) => failed(format!("Warning: {error}\n"), 13),
-        Exit::Failed(error @ AgentError::Syntax { .. }) => failed(format!("Uncaught SyntaxError: {error}\n"), 1),
-        Exit::Failed(error @ AgentError::Threw { .. }) => failed(format!("Uncaught {error}\n"), 1),
-        Exit::Failed(error) => failed(format!("error: {error}\n"), 1),
-        other => failed(format!("error: the script ended in an unknown way: {other:?}\n"), 1),
+        Exit::Failed(error @ AgentError::Unsettled { .. }) => failed(&format!("Warning: {error}\n"), 13),
+        Exit::Failed(error @ AgentError::Syntax { .. }) => failed(&format!("Uncaught SyntaxError: {error}\n"), 1),
+        Exit::Failed(error @ AgentError::Threw { .. }) => failed(&format!("Uncaught {error}\n"), 1),
+        Exit::Failed(error) => failed(&format!("error: {error}\n"), 1),
+        other => failed(&format!("error: the script ended in an unknown way: {other:?}\n"), 1),
     }
 }
 

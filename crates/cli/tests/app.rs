@@ -84,14 +84,21 @@ impl Running {
 
     /// The next line that has this text.
     fn line(&self, text: &str) -> String {
+        self.until(text).pop().expect("the line")
+    }
+
+    /// All lines up to the next one that has this text.
+    fn until(&self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         while seen.len() < 100_000 {
             match self.lines.recv_timeout(LIMIT) {
-                Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
                 Err(error) => {
                     panic!("no line with {text:?}: {error}; the last were {:#?}", &seen[seen.len().saturating_sub(9)..])
                 }
+            }
+            if seen.last().is_some_and(|line| line.contains(text)) {
+                return seen;
             }
         }
         panic!("no line with {text:?} among many");
@@ -148,6 +155,17 @@ export function handle({ snap, extra }: { snap: any; extra: number }): void {
 }
 "#;
 
+/// The same sum in every frame: what a run says on its two streams comes in any order.
+const SET: &str = r#"
+import { step } from "./step.ts";
+
+export function handle({ snap, extra }: { snap: any; extra: number }): void {
+  const { fields, changed } = snap.comps[extra];
+  fields.y.fill(step);
+  changed.fill(255);
+}
+"#;
+
 fn moving(name: &str) -> App {
     App::new(name, &[("app.ts", MOVING), ("move.job.ts", MOVE), ("step.ts", "export const step: number = 1;")])
 }
@@ -164,11 +182,77 @@ fn an_app_runs_for_as_many_frames_as_it_is_asked_for() {
 
 #[test]
 fn the_golden_app_comes_to_the_same_as_elsewhere() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packages/peristyle/test/golden");
+    let golden = package_test("golden");
     let written = fs::read_to_string(golden.join("hash.ts")).expect("the hash is written down");
     let expected = written.split('"').nth(1).expect("the text of a constant");
     let (code, stdout, stderr) = run(&[golden.join("main.ts").to_str().expect("a path that is UTF-8")]);
     assert_eq!((code, &*stdout, &*stderr), (Some(0), &*format!("golden {}\n", expected), ""));
+}
+
+/// A file of the npm package's tests.
+fn package_test(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packages/peristyle/test").join(path)
+}
+
+/// Compiles the example of a kernel in C to a file of an app's, for a memory that is shared or not.
+fn kernel(app: &App, is_shared: bool) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let llvm = Path::new("/usr/lib/llvm-19/bin");
+    let clang = if llvm.join("clang").exists() { llvm.join("clang") } else { "clang".into() };
+    let module = app.path("kernel.wasm");
+    let compiled = Command::new(clang)
+        .args("--target=wasm32 -std=c11 -O3 -mbulk-memory -msimd128 -nostdlib".split(' '))
+        .args(["-Wl,--no-entry,--import-memory,--max-memory=4294967296,--export=__stack_pointer"])
+        .args(is_shared.then_some(["-matomics", "-Wl,--shared-memory"]).into_iter().flatten())
+        .arg("-I")
+        .arg(root.join("crates/kernel/include"))
+        .arg(root.join("examples/kernel-c/kernel.c"))
+        .args(["-o", &module])
+        // Where clang finds wasm-ld.
+        .env("PATH", format!("{}:{}", llvm.display(), std::env::var("PATH").unwrap_or_default()))
+        .status();
+    assert!(compiled.is_ok_and(|status| status.success()), "clang compiles the example");
+    module
+}
+
+#[test]
+fn a_kernel_comes_to_the_same_as_its_twin_in_typescript_and_as_in_node() {
+    let app = App::new("kernel", &[]);
+    let module = kernel(&app, true);
+    let written = fs::read_to_string(package_test("kernel/hash.ts")).expect("the hash is written down");
+    let expected = written.split('"').nth(1).expect("the text of a constant");
+    let (code, stdout, stderr) = run(&[package_test("kernel/main.ts").to_str().expect("it is UTF-8"), &module]);
+    assert_eq!((code, &*stdout, &*stderr), (Some(0), &*format!("kernel {expected}\njob {expected}\n"), ""));
+}
+
+#[test]
+fn what_is_no_kernel_for_this_host_is_told() {
+    let app = App::new("no-kernel", &[("kernel.txt", "a secret")]);
+    let module = kernel(&app, false);
+    let main = package_test("kernel/main.ts");
+    let main = main.to_str().expect("it is UTF-8");
+    for (module, told) in [
+        (module, "kernel `sparks` imports a memory that is not shared: link with --shared-memory"),
+        (app.path("kernel.txt"), "kernel.txt: it is not WebAssembly"),
+        (app.path("nothing.wasm"), "nothing.wasm: No such file"),
+        (app.path("."), "not a file"),
+    ] {
+        let (code, _, stderr) = run(&[main, &module]);
+        assert_eq!(code, Some(1), "{module}");
+        assert!(stderr.contains("system `sparks` failed: JobError") && stderr.contains(told), "{module}: {stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
+    }
+}
+
+#[test]
+fn elementary_functions_have_the_bits_of_rust() {
+    let golden = package_test("fixtures/math/golden.ts");
+    let text = format!("import {{ goldenHash }} from {golden:?};\nprocess.stdout.write(goldenHash());\n");
+    let app = App::new("math", &[("app.ts", &text)]);
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../math/vectors/golden.json");
+    let expected = fs::read_to_string(vectors).expect("the hashes are written down");
+    let (code, stdout, stderr) = run(&[&app.path("app.ts")]);
+    assert_eq!((code, &*stdout, &*stderr), (Some(0), &*expected, ""));
 }
 
 #[test]
@@ -234,6 +318,7 @@ fn options_of_apps_are_checked() {
     for (arguments, told) in [
         (&["x.ts", "--ticks", "0"][..], "--ticks"),
         (&["x.ts", "--hz", "fast"], "--hz"),
+        (&["x.ts", "--hz", "-5"], "more than 0"),
         (&["--serve=nowhere", "x.ts"], "--serve"),
         (&["x.ts", "--trace"], "--trace"),
         (&["--seed", "1", "x.ts", "--watch"], "--seed"),
@@ -255,13 +340,174 @@ fn jobs_are_loaded_again_when_their_files_are_written() {
     let sum = |line: String| line.trim_start_matches("sum ").parse::<f64>().expect("a number");
     let broken = sum(running.line(".25"));
     assert!(broken > 10.0);
-    // A job that cannot be loaded leaves the old one.
-    app.write("move.job.ts", "export function handle( {");
-    running.line("move.job.ts");
-    running.line("the jobs go on as they were");
-    assert!(sum(running.line(".25")) > broken);
+    // A job that cannot be loaded leaves the old one, and is told of with its place; twice, if it is written twice.
+    for brackets in ["{", "[["] {
+        app.write("move.job.ts", &format!("// not\nexport function handle({brackets}"));
+        running.line(&format!("{}:2:", app.path("move.job.ts")));
+        running.line("the jobs go on as they were");
+        assert!(sum(running.line(".25")) > broken);
+    }
     app.write("move.job.ts", &MOVE.replace("+= step", "= -1"));
+    running.line("loaded 1 job again");
     running.line("sum -10");
+}
+
+#[test]
+fn a_job_that_throws_under_watch_is_told_once_with_its_place_and_mended() {
+    let app = moving("watch-throws");
+    app.write("move.job.ts", "export function handle(): void {\n  throw new RangeError('too far');\n}\n");
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "500", "--watch"]);
+    let mut told = running.until(&format!("{}:2:9", app.path("move.job.ts")));
+    (0..20).for_each(|_| told.extend(running.until("sum 0")));
+    let times = told.iter().filter(|line| line.contains("FrameFailure: system `move` failed")).count();
+    assert_eq!(times, 1, "frames go on, and fail in silence: {told:#?}");
+    app.write("move.job.ts", SET);
+    running.line("loaded 1 job again");
+    running.line("sum 10");
+}
+
+#[test]
+fn a_job_that_never_loaded_is_taken_up_when_it_is_mended() {
+    let app = moving("watch-broken");
+    app.write("move.job.ts", "export function handle(x: = 1) {}");
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "200", "--watch"]);
+    running.line(&format!("{}:1:", app.path("move.job.ts")));
+    // It imports what is not there yet.
+    app.write("move.job.ts", &SET.replace("./step.ts", "./later.ts"));
+    running.line("later.ts");
+    running.line("the jobs go on as they were");
+    app.write("later.ts", "export const step: number = 3;");
+    running.line("loaded 1 job again");
+    running.line("sum 30");
+}
+
+#[test]
+fn a_file_that_is_away_leaves_the_job_until_it_is_back() {
+    let app = moving("watch-away");
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "200", "--watch"]);
+    running.line("sum 10");
+    fs::remove_file(app.path("step.ts")).expect("it can be removed");
+    // A reload, which misses it.
+    app.write("move.job.ts", &format!("{MOVE}// again"));
+    running.line("step.ts");
+    running.line("the jobs go on as they were");
+    running.line("sum ");
+    app.write("step.ts", "export const step: number = 0.125;");
+    running.line("loaded 1 job again");
+    running.line(".25");
+}
+
+#[test]
+fn of_many_quick_saves_the_last_one_counts() {
+    let app = moving("watch-quick");
+    app.write("move.job.ts", SET);
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "200", "--watch"]);
+    running.line("sum 10");
+    for last in 1..=5 {
+        for save in (11..=50).chain([-last]) {
+            // All as long as the others, so that their times alone tell them apart.
+            app.write("step.ts", &format!("export const step: number = {save};"));
+        }
+        running.line(&format!("sum -{last}0"));
+    }
+}
+
+#[test]
+fn a_written_main_module_is_said_to_need_a_restart() {
+    let app = moving("watch-main");
+    app.write("app.ts", &format!("import './names.ts';\n{MOVING}"));
+    app.write("names.ts", "export const name: string = 'a';");
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "200", "--watch"]);
+    running.line("sum 10");
+    app.write("app.ts", &format!("{MOVING}console.log('another world');"));
+    let told = running.line("app.ts is part of the app itself");
+    assert!(told.contains("goes on as it was started: run it again"), "{told}");
+    app.write("names.ts", "export const name: string = 'b';");
+    let before = running.until("names.ts is part of the app itself");
+    assert!(!before.iter().any(|line| line.contains("another world") || line.contains("loaded")), "{before:#?}");
+    // A kernel or a job is still taken up.
+    app.write("step.ts", "export const step: number = 0.125;");
+    running.line(".25");
+}
+
+#[test]
+fn a_kernel_is_loaded_again_when_it_is_written() {
+    let app = App::new("watch-kernel", &[]);
+    let module = kernel(&app, true);
+    let text = MOVING
+        .replace(
+            "module: new URL(\"./move.job.ts\", import.meta.url)",
+            "kernel: new URL(\"./kernel.wasm\", import.meta.url)",
+        )
+        .replace("writes: [Position]", "writes: [Position, Velocity, Life], despawns: true")
+        .replace(
+            "for (let i",
+            "const Velocity = world.defineComponent({ name: \"Velocity\", fields: { x: \"f32\", y: \"f32\" } });
+             const Life = world.defineComponent({ name: \"Life\", fields: { seconds: \"f32\" } });
+             for (let i",
+        )
+        .replace(
+            "[Position.id]: { x: i, y: 0 }",
+            "[Position.id]: { x: i, y: 1 }, [Velocity.id]: { x: 0, y: 0 }, [Life.id]: { seconds: 1e9 }",
+        );
+    app.write("app.ts", &text);
+    let running = Running::start(&[&app.path("app.ts"), "--hz", "200", "--watch"]);
+    running.line("sum ");
+    let bytes = fs::read(&module).expect("it was compiled");
+    fs::write(&module, &bytes[..bytes.len() / 2]).expect("it can be written");
+    running.line("kernel `move`");
+    running.line("the jobs go on as they were");
+    fs::write(&module, &bytes).expect("it can be written");
+    running.line("loaded 1 job again");
+    running.line("sum ");
+}
+
+#[test]
+fn how_an_app_ends_is_told() {
+    let world = "import { Scheduler, World } from 'peristyle';\nconst scheduler = new Scheduler(new World());\n";
+    let runs = "scheduler.register({ name: 'a', run() {} });\nexport default scheduler;\n";
+    for (rest, options, code, told) in [
+        ("throw new RangeError('at top');", &["--ticks", "3"][..], 1, "Uncaught RangeError: at top"),
+        ("setTimeout(() => { throw new RangeError('later'); });", &[], 1, "Uncaught RangeError: later"),
+        ("Promise.reject(new RangeError('refused'));", &[], 1, "Uncaught RangeError: refused"),
+        ("setTimeout(() => process.exit(7));", &[], 7, ""),
+        ("await new Promise(() => {});", &[], 13, "awaits at its top level what nothing will settle"),
+        ("setTimeout(() => scheduler.close());", &[], 0, ""),
+        ("scheduler.register({ name: 'b', run() { process.exit(3); } });", &["--ticks", "3"], 3, ""),
+        ("scheduler.register({ name: 'b', run() { throw null; } });", &["--ticks", "3"], 1, "system `b` failed"),
+        (
+            "scheduler.register({ name: 'b', run: () => scheduler.runFrame(1) });",
+            &["--ticks", "3"],
+            13,
+            "the app ended within a frame",
+        ),
+    ] {
+        let app = App::new("ends", &[("app.ts", &format!("{world}{runs}{rest}"))]);
+        let arguments: Vec<_> =
+            [&*app.path("app.ts")].into_iter().chain(options.iter().copied()).map(str::to_owned).collect();
+        let (found, stdout, stderr) = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((found, &*stdout), (Some(code), ""), "{rest}: {stderr}");
+        assert!(stderr.contains(told) && stderr.is_empty() == told.is_empty(), "{rest}: {stderr}");
+    }
+}
+
+#[test]
+fn options_of_frames_are_refused_if_there_are_none() {
+    let app =
+        App::new("none", &[("app.ts", "import 'peristyle';\nexport default 5;"), ("exits.ts", "process.exit(0);")]);
+    let trace = app.path("trace.json");
+    for (main, options, named) in [
+        ("app.ts", &["--ticks", "3"][..], "--ticks"),
+        ("app.ts", &["--serve=127.0.0.1:0", "--watch"], "--serve and --watch"),
+        ("exits.ts", &["--trace", &trace], "--trace"),
+    ] {
+        let main = app.path(main);
+        let (code, _, stderr) = run(&[&[&*main], options].concat());
+        assert_eq!(code, Some(1), "{stderr}");
+        let told = format!("error: no frame was run, for which {named} was given: export a scheduler");
+        assert!(stderr.starts_with(&told), "{stderr}");
+    }
+    assert_eq!(run(&[&app.path("app.ts")]), (Some(0), String::new(), String::new()));
 }
 
 #[test]
@@ -276,8 +522,8 @@ fn a_trace_shows_frames_and_what_ran_in_them() {
     let named = |name: &str| events.iter().filter(|event| event["name"] == name && event["ph"] == "X").count();
     assert_eq!(named("frame"), 4);
     assert_eq!((named("move"), named("log")), (4, 4));
-    let (code, _, stderr) = run(&[&app.path("app.ts"), "--ticks", "1", "--trace", "/nowhere/trace.json"]);
-    assert_eq!(code, Some(1));
+    let (code, stdout, stderr) = run(&[&app.path("app.ts"), "--ticks", "1", "--trace", "/nowhere/trace.json"]);
+    assert_eq!((code, &*stdout), (Some(1), ""), "it is told before a frame is run");
     assert!(stderr.contains("/nowhere/trace.json cannot be written"), "{stderr}");
 }
 

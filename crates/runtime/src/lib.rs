@@ -51,6 +51,6 @@ mod package;
 mod transport;
 
 pub use crate::app::{AgentApp, AppError, AppOptions};
-pub use crate::native::{AfterFrame, AppRuntime, AppRuntimeBuilder, Frames, RustContext, RustSystem};
+pub use crate::native::{AfterFrame, AppRuntime, AppRuntimeBuilder, FrameCount, Frames, RustContext, RustSystem};
 pub use crate::package::Package;
 pub use crate::transport::{PortOptions, PortTransport};

@@ -17,18 +17,22 @@
 
 mod control;
 mod core;
+mod kernels;
 mod systems;
 
 use std::fmt;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use peristyle_agents::{AgentError, AgentHandle, AgentOptions, Cluster, Code, HostError, HostObject, MakeHostObject};
 use peristyle_timeline::Timeline;
 use peristyle_world::World;
 
+pub(crate) use self::kernels::Kernels;
 pub use self::systems::{RustContext, RustSystem};
 
-use self::control::Control;
+use self::control::{Control, Watched};
 use self::core::CoreObject;
 use crate::package::Package;
 
@@ -98,7 +102,39 @@ pub struct AppRuntimeBuilder {
     frames: Frames,
     watch: bool,
     timeline: Timeline,
+    frames_run: FrameCount,
     first: First,
+}
+
+/// How many frames an app has run, of all its worlds.
+#[derive(Debug, Clone, Default)]
+pub struct FrameCount(Arc<Counts>);
+
+// Only numbers: nothing else is read by them.
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl FrameCount {
+    /// Those that are over.
+    pub fn get(&self) -> u64 {
+        self.0.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether one began that is not over. An app that ended by itself meanwhile waits for what nothing will settle.
+    pub fn is_running(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed) > self.get()
+    }
+
+    fn begin(&self) {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What an app's first world gets.
@@ -114,8 +150,9 @@ impl AppRuntimeBuilder {
         AppRuntimeBuilder { frames, ..self }
     }
 
-    /// Loads jobs again between two frames when a file of the app's was written. The world stays as it is; a job that cannot
-    /// be loaded goes on as it was, and the error is printed.
+    /// Loads jobs again between two frames when a file of theirs was written. The world stays as it is; if a job cannot be
+    /// loaded, all go on as they were, and the error is printed. The main module and what it imports are not run again, as that
+    /// would make another world: when one of them was written, the cluster's console is told that the app is to be restarted.
     pub fn watch(self, watch: bool) -> Self {
         AppRuntimeBuilder { watch, ..self }
     }
@@ -123,6 +160,11 @@ impl AppRuntimeBuilder {
     /// Records frames and what lanes did in them: lane 0 is the app's thread, lane `n` its worker `n`.
     pub fn timeline(self, timeline: &Timeline) -> Self {
         AppRuntimeBuilder { timeline: timeline.clone(), ..self }
+    }
+
+    /// Counts frames, so that whoever runs the app can tell whether there were any.
+    pub fn count_frames(self, count: &FrameCount) -> Self {
+        AppRuntimeBuilder { frames_run: count.clone(), ..self }
     }
 
     /// Adds a system in Rust beside those of the app.
@@ -144,21 +186,30 @@ impl AppRuntimeBuilder {
     /// # Errors
     /// As [`Cluster::spawn`].
     pub fn spawn(self, cluster: &Cluster, code: Code, mut options: AgentOptions) -> Result<AgentHandle, AgentError> {
-        let AppRuntimeBuilder { frames, watch, timeline, first } = self;
+        let AppRuntimeBuilder { frames, watch, timeline, frames_run, first } = self;
+        let package = Package::native();
+        let kernels = package.kernels();
+        let main = match &code {
+            Code::File(path) => fs::canonicalize(path).ok(),
+            _ => None,
+        };
         let first = Arc::new(Mutex::new(Some(first)));
         let records = timeline.is_enabled();
         let make_core: MakeHostObject = Arc::new(move |context, arguments| {
             let max_bytes = arguments.first().map_or(Cluster::MEMORY_BYTES_MAX, |bytes| *bytes as u64);
             let memory = context.memory(max_bytes.min(Cluster::MEMORY_BYTES_MAX)).map_err(refused)?;
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(Box::new(CoreObject::new(memory, first.unwrap_or_default(), timeline.clone())?) as Box<dyn HostObject>)
+            let core = CoreObject::new(memory, first.unwrap_or_default(), timeline.clone(), frames_run.clone())?;
+            Ok(Box::new(core) as Box<dyn HostObject>)
         });
-        let make_control: MakeHostObject =
-            Arc::new(move |context, _| Ok(Box::new(Control::new(frames, watch.then(|| context.clone()), records))));
+        let make_control: MakeHostObject = Arc::new(move |context, _| {
+            let watched = watch.then(|| Watched::new(context, &kernels, main.clone()));
+            Ok(Box::new(Control::new(frames, watched, records)))
+        });
         options.node.get_or_insert_default();
         options.host_objects.insert(CORE.to_owned(), make_core);
         options.host_objects.insert(CONTROL.to_owned(), make_control);
-        options.loader = Some(Arc::new(Package::native().and(options.loader)));
+        options.loader = Some(Arc::new(package.and(options.loader)));
         cluster.spawn(code, options)
     }
 }

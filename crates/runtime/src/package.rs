@@ -12,6 +12,8 @@ use std::sync::{Arc, LazyLock};
 use peristyle_agents::{LoadError, LoadedModule, ModuleFormat, ModuleLoader};
 use serde::Deserialize;
 
+use crate::native::Kernels;
+
 /// Paths below `src`, in order, and texts.
 const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 const MANIFEST: &str = include_str!("../../../packages/peristyle/package.json");
@@ -31,6 +33,9 @@ export * from "./client/transports/memory.js";
 export * from "./client/transports/post-message.js";
 "#,
 );
+
+/// How the package asks for the bytes of a kernel: followed by its URL.
+const KERNEL: &str = "kernel?";
 
 /// What the manifest says of an entry point.
 #[derive(Deserialize)]
@@ -58,6 +63,8 @@ static ENTRIES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
 pub struct Package {
     /// What `peristyle` itself is.
     index: &'static str,
+    /// Nothing where there is no world for them.
+    kernels: Option<Kernels>,
     next: Option<Arc<dyn ModuleLoader>>,
 }
 
@@ -65,12 +72,17 @@ impl Package {
     /// The package as an app has it whose modules a host serves ([`AgentApp`](crate::AgentApp)): `peristyle` gives
     /// `defineModule` and `createWorkerApp`, `createWorkerClient` and its transports over memory and `postMessage`.
     pub fn hosted() -> Package {
-        Package { index: HOSTED.0, next: None }
+        Package { index: HOSTED.0, kernels: None, next: None }
     }
 
     /// The package as an app has it that runs here ([`AppRuntime`](crate::AppRuntime)): all of it.
     pub fn native() -> Package {
-        Package { index: NATIVE, next: None }
+        Package { index: NATIVE, kernels: Some(Kernels::default()), next: None }
+    }
+
+    /// The kernels that apps name.
+    pub(crate) fn kernels(&self) -> Kernels {
+        self.kernels.clone().unwrap_or_default()
     }
 
     /// Asks another loader for what is not the package's.
@@ -98,6 +110,9 @@ impl ModuleLoader for Package {
             if let Some(module) = path.strip_suffix(BUNDLE) {
                 let module = self.resolve(&format!("{SCHEME}{module}"), importer)?;
                 return Ok(module.map(|url| url + BUNDLE));
+            }
+            if self.kernels.is_some() && path.starts_with(KERNEL) {
+                return Ok(Some(specifier.to_owned()));
             }
             // TypeScript names what it will be compiled to.
             let typed = path.strip_suffix(".js").map(|stem| format!("{stem}.ts"));
@@ -127,7 +142,11 @@ impl ModuleLoader for Package {
             let text = format!("export default {:?};", format!("import {module:?};"));
             return Ok(LoadedModule { format: ModuleFormat::JavaScript, text });
         }
-        match (url.strip_prefix(SCHEME), &self.next) {
+        let path = url.strip_prefix(SCHEME);
+        if let (Some(kernels), Some(kernel)) = (&self.kernels, path.and_then(|path| path.strip_prefix(KERNEL))) {
+            return Ok(LoadedModule { format: ModuleFormat::JavaScript, text: kernels.module(kernel)? });
+        }
+        match (path, &self.next) {
             (Some(path), _) => {
                 let text = source(path).ok_or_else(nothing)?.to_owned();
                 Ok(LoadedModule { format: ModuleFormat::TypeScript, text })

@@ -24,7 +24,7 @@
 mod list;
 
 use peristyle_jobs::Access as JobAccess;
-use peristyle_memory::{Block, OutOfMemory};
+use peristyle_memory::{Block, Memory, OutOfMemory};
 use peristyle_world::{ComponentId, Entity, QueryState, ResourceId, SharedWorld, World, WorldError};
 
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
     merge::take_marked,
     plan::{Node, Plan, Planned},
     preimage::Preimage,
-    pull::list::RangeList,
+    pull::list::{ExtraPlace, RangeList},
     ranges::{Item, Ranges},
     touched::Touched,
 };
@@ -179,13 +179,45 @@ struct Slot {
     range_rows: usize,
     list: RangeList,
     preimages: Vec<Preimage>,
-    /// JSON for kernels, its bytes, and what changes with it.
-    extra: Option<(Block, u32)>,
-    extra_version: u32,
+    extra: Extra,
     /// Whether it ran since the last merge.
     ran: bool,
     /// Whom it despawns when stages merge: taken from the bits when it settled, as rows may move from then on.
     doomed: Vec<Entity>,
+}
+
+/// JSON for the kernels of a system.
+#[derive(Default)]
+struct Extra {
+    block: Option<Block>,
+    /// What the block says, kept where nobody else writes.
+    text: Vec<u8>,
+    version: u32,
+}
+
+impl Extra {
+    /// Its offset (0 if there is none), its bytes, and what changes with it.
+    fn place(&self) -> ExtraPlace {
+        let offset = self.block.as_ref().filter(|_| !self.text.is_empty()).map_or(0, |block| block.offset() as u32);
+        ExtraPlace { offset, bytes: self.text.len() as u32, version: self.version }
+    }
+
+    fn set(&mut self, memory: &Memory, json: &[u8]) -> Result<(), PullError> {
+        if self.text == json {
+            return Ok(());
+        }
+        self.text.clear();
+        self.version += 1;
+        if self.block.as_ref().is_none_or(|block| block.bytes() < json.len() as u64) {
+            self.block = None;
+            self.block = Some(memory.allocate(json.len())?);
+        }
+        if let Some(block) = &self.block {
+            list::write_bytes(block, json);
+        }
+        self.text.extend_from_slice(json);
+        Ok(())
+    }
 }
 
 /// A frame at work.
@@ -303,8 +335,7 @@ impl Pull {
             range_rows: 0,
             list: RangeList::default(),
             preimages: Vec::new(),
-            extra: None,
-            extra_version: 0,
+            extra: Extra::default(),
             ran: false,
             doomed: Vec::new(),
         }));
@@ -383,25 +414,15 @@ impl Pull {
         Ok(())
     }
 
-    /// Sets the JSON text that descriptors of a system name.
+    /// Sets the JSON text that descriptors of a system name; no bytes for none. Of a system that was handed out, it must come
+    /// before any lane has the ranges: what a text says may depend on the systems that ran before.
     ///
     /// # Errors
-    /// [`PullError::NoSystem`], [`WorldError::OutOfMemory`]; [`PullError::FrameRunning`] while the system runs.
+    /// [`PullError::NoSystem`], [`WorldError::OutOfMemory`].
     pub fn set_extra(&mut self, world: &World, system: u32, json: &[u8]) -> Result<(), PullError> {
-        if self.is_running(system) {
-            return Err(PullError::FrameRunning);
-        }
         let slot = self.slot(system)?;
-        let enough = slot.extra.as_ref().is_some_and(|(block, _)| block.bytes() >= json.len() as u64);
-        if !enough {
-            slot.extra = None;
-            slot.extra = Some((world.memory().allocate(json.len())?, 0));
-        }
-        if let Some((block, bytes)) = &mut slot.extra {
-            list::write_bytes(block, json);
-            *bytes = json.len() as u32;
-        }
-        slot.extra_version += 1;
+        slot.extra.set(world.memory(), json)?;
+        slot.list.name_extra(slot.extra.place());
         Ok(())
     }
 
@@ -620,7 +641,7 @@ impl Slot {
                 dt: frame.dt,
                 time: frame.time,
                 whole: shape == PullShape::Whole,
-                extra: self.extra.as_ref().map(|(block, bytes)| (block, *bytes, self.extra_version)),
+                extra: self.extra.place(),
             };
             let (shared, resources) = (SharedWorld::new(world), &self.system.resources);
             self.list.make(shared, touched, resources, self.ranges.items(), call)?;

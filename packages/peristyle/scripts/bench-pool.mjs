@@ -43,6 +43,7 @@ const linear = {
   memory,
   buffer: memory.buffer,
   isShared: true,
+  reason: "",
   allocate: () => 8192,
   release() {},
   entities: () => 16_384,

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { ABI_HASH, HEADER, NEXT, STATUS } from "../src/core/abi.js";
-import { coreInfo, createCore, loadCore, NATIVE } from "../src/core/index.js";
+import { coreInfo, createCore, loadCore } from "../src/core/index.js";
+import { NATIVE } from "../src/core/native.js";
 import { CoreInstance } from "../src/core/instance.js";
 import type { Core } from "../src/core/core.js";
 import { CoreError, EntityError, PeristyleError, ScheduleError, TickError } from "../src/errors.js";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { FrameFailure, Scheduler, World } from "../src/index.js";
-import { PLAIN, compile, root } from "./support/kernel.js";
+import { PLAIN, compile, root } from "./support/clang.js";
 
 const open: Scheduler[] = [];
 afterEach(async () => {

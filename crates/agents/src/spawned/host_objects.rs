@@ -36,6 +36,7 @@ use super::realm::Realm;
 use crate::AgentError;
 use crate::agent::{guarded, throw};
 use crate::cluster::Shared;
+use crate::console::Level;
 use crate::memory::{EngineRegion, Linear};
 
 /// Most arguments of a host function.
@@ -127,6 +128,16 @@ impl HostContext {
     /// As [`Cluster::refresh`](crate::Cluster::refresh).
     pub fn refresh(&self) -> Vec<PathBuf> {
         self.0.sources.refresh()
+    }
+
+    /// The module files that the cluster has read so far, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.sources.files()
+    }
+
+    /// Says something on the cluster's [console](crate::Cluster::set_console).
+    pub fn say(&self, level: Level, text: &str) {
+        self.0.console.print(level, text);
     }
 }
 

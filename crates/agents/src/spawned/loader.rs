@@ -168,13 +168,18 @@ impl Library {
                 if !self.files {
                     return Err("the bundle has no such module".into());
                 }
-                source::resolve(&importer.path, specifier)?
+                let missed = |_: &String| {
+                    let wanted = source::candidates(&importer.path, specifier);
+                    shared.sources.miss(wanted.iter().map(|path| normal(path)));
+                };
+                source::resolve(&importer.path, specifier).inspect_err(missed)?
             }
         };
         if !self.files {
             return Err("a bundle imports no files".into());
         }
-        let found = source::locate(&path).and_then(|path| shared.sources.load(&path));
+        let located = source::locate(&path).inspect_err(|_| shared.sources.miss([path.clone()]));
+        let found = located.and_then(|path| shared.sources.load(&path));
         Ok(found.map(|source| match query {
             None => source,
             Some(query) => with_query(&source, query),

@@ -25,7 +25,8 @@ pub(crate) struct AppOptions {
     /// Write a Chrome trace of the app's newest frames to this file when it ends.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Load jobs again between two frames when their files are written. The world stays as it is.
+    /// Load jobs again between two frames when their files are written. The world stays as it is, and the app's main module
+    /// is not run again.
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -47,6 +48,18 @@ fn parse_hz(text: &str) -> Result<f64, String> {
 }
 
 impl AppOptions {
+    /// Those that were given, by name: each is about frames.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let options = [
+            ("--ticks", self.ticks.is_some()),
+            ("--hz", self.hz.is_some()),
+            ("--serve", self.serve.is_some()),
+            ("--trace", self.trace.is_some()),
+            ("--watch", self.watch),
+        ];
+        options.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
+
     /// Takes these options out of what follows a script. One that was given before stays unless it is given again.
     pub(crate) fn take(self, arguments: Vec<String>) -> Result<(AppOptions, Vec<String>), clap::Error> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());

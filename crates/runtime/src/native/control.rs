@@ -1,10 +1,13 @@
 //! What drives an app asks of the runtime: the pace, and files that were written.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use peristyle_agents::{HostContext, HostError, HostFunction, HostObject};
+use peristyle_agents::{HostContext, HostError, HostFunction, HostObject, Level};
 
 use super::Frames;
+use super::kernels::Kernels;
 
 /// How often files are looked at. A look costs a system call for each module.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -22,25 +25,51 @@ const FUNCTIONS: [HostFunction; 6] = [
 pub(super) struct Control {
     frames: Frames,
     /// None if files are not watched.
-    files: Option<HostContext>,
-    looked: Instant,
+    watched: Option<Watched>,
     records: bool,
 }
 
-impl Control {
-    pub(super) fn new(frames: Frames, files: Option<HostContext>, records: bool) -> Control {
-        Control { frames, files, looked: Instant::now(), records }
+/// The files of an app.
+pub(super) struct Watched {
+    context: HostContext,
+    kernels: Kernels,
+    /// The main module, if it is a file.
+    main: Option<PathBuf>,
+    /// What the main module imports, itself included: read before any of it runs, and so before any job.
+    own: BTreeSet<PathBuf>,
+    looked: Instant,
+}
+
+impl Watched {
+    pub(super) fn new(context: &HostContext, kernels: &Kernels, main: Option<PathBuf>) -> Watched {
+        let own = context.files().into_iter().collect();
+        Watched { context: context.clone(), kernels: kernels.clone(), main, own, looked: Instant::now() }
     }
 
-    /// How many files were written since this was last asked, if it is time to look.
+    /// How many files that jobs may be made of were written since this was last asked, if it is time to look. What the app's
+    /// own agent runs cannot be run again with the world kept: that is said.
     fn changed(&mut self) -> usize {
-        match &self.files {
-            Some(files) if self.looked.elapsed() >= LOOK_EVERY => {
-                self.looked = Instant::now();
-                files.refresh().len()
-            }
-            _ => 0,
+        if self.looked.elapsed() < LOOK_EVERY {
+            return 0;
         }
+        self.looked = Instant::now();
+        let mut written = self.context.refresh();
+        for path in written.iter().filter(|path| self.own.contains(*path)) {
+            let text = format!(
+                "peristyle: {} is part of the app itself, which goes on as it was started: run it again to see the change",
+                path.display()
+            );
+            self.context.say(Level::Warn, &text);
+        }
+        // No job imports the main module; what else the app imports, jobs may import, too.
+        written.retain(|path| self.main.as_ref() != Some(path));
+        written.len() + self.kernels.refresh()
+    }
+}
+
+impl Control {
+    pub(super) fn new(frames: Frames, watched: Option<Watched>, records: bool) -> Control {
+        Control { frames, watched, records }
     }
 }
 
@@ -54,9 +83,9 @@ impl HostObject for Control {
             0 => self.frames.hz,
             1 => self.frames.ticks.map_or(0.0, |ticks| ticks as f64),
             2 => f64::from(u8::from(self.frames.waits)),
-            3 => f64::from(u8::from(self.files.is_some())),
+            3 => f64::from(u8::from(self.watched.is_some())),
             4 => f64::from(u8::from(self.records)),
-            _ => self.changed() as f64,
+            _ => self.watched.as_mut().map_or(0, Watched::changed) as f64,
         })
     }
 }

@@ -12,7 +12,7 @@ use peristyle_agents::{HostError, HostFunction, HostObject, LentMemory};
 use peristyle_memory::Memory;
 use peristyle_timeline::{Kind, NameId, Span, Stamp, Timeline, clock};
 
-use super::{AfterFrame, First, RustSystem, refused};
+use super::{AfterFrame, First, FrameCount, RustSystem, refused};
 
 /// The table as realms have it.
 static TABLE: LazyLock<Vec<HostFunction>> = LazyLock::new(|| {
@@ -69,10 +69,16 @@ pub(super) struct CoreObject {
     name: NameId,
     stamp: Stamp,
     frames: u32,
+    frames_run: FrameCount,
 }
 
 impl CoreObject {
-    pub(super) fn new(memory: Memory, first: First, timeline: Timeline) -> Result<CoreObject, HostError> {
+    pub(super) fn new(
+        memory: Memory,
+        first: First,
+        timeline: Timeline,
+        frames_run: FrameCount,
+    ) -> Result<CoreObject, HostError> {
         // SAFETY: the core keeps tables, entities, queries and plans on the Rust heap; in the memory lie columns and bits, whose
         // values may be anything, and blocks of words that it checks or only writes. It makes references into blocks during
         // its own calls, on the app's thread; jobs that run on other threads meanwhile write rows that are leased to them,
@@ -93,6 +99,7 @@ impl CoreObject {
             name,
             stamp: Stamp::OFF,
             frames: 0,
+            frames_run,
         })
     }
 
@@ -145,6 +152,7 @@ impl CoreObject {
     }
 
     fn end_frame(&mut self) -> Result<(), HostError> {
+        self.frames_run.end();
         self.timeline.end(0, Kind::Frame, self.name, self.stamp, 0, self.frames);
         self.stamp = Stamp::OFF;
         self.frames = self.frames.wrapping_add(1);
@@ -175,8 +183,13 @@ impl HostObject for CoreObject {
             }
             COMPILE => self.join()?,
             FRAME_BEGIN => {
-                self.frame = (arguments[0], arguments[1]);
-                self.stamp = self.timeline.begin();
+                let tick = call(&mut self.core, arguments);
+                if tick >= 0.0 {
+                    self.frame = (arguments[0], arguments[1]);
+                    self.stamp = self.timeline.begin();
+                    self.frames_run.begin();
+                }
+                return Ok(tick);
             }
             NEXT => loop {
                 let next = call(&mut self.core, arguments);

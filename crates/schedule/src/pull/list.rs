@@ -5,10 +5,14 @@
 //! ```
 //!
 //! # Rules
-//! - The list is written before the run is handed out and not touched until it is settled.
+//! - The list is written before the run is handed out and not touched until it is settled, but for `extra`, which whoever it was
+//!   handed to may still set.
 //! - Storage is kept from run to run, and grows by half.
 
-use std::ptr::NonNull;
+use std::{
+    mem::{self, offset_of},
+    ptr::NonNull,
+};
 
 use peristyle_jobs::{Access as JobAccess, Lent};
 use peristyle_layout::{
@@ -35,6 +39,8 @@ pub(super) struct RangeList {
     block: Option<Block>,
     staging: Staging,
     items: Vec<Item>,
+    /// Where the descriptors are in the block: what it says itself, scripts may have written.
+    descriptors: Vec<usize>,
     leased: bool,
     staged: bool,
 }
@@ -46,8 +52,15 @@ pub(super) struct Call<'a> {
     pub(super) time: f64,
     /// One descriptor for all rows.
     pub(super) whole: bool,
-    /// Text, its bytes and its version.
-    pub(super) extra: Option<(&'a Block, u32, u32)>,
+    pub(super) extra: ExtraPlace,
+}
+
+/// Where the text is that descriptors name.
+#[derive(Clone, Copy)]
+pub(super) struct ExtraPlace {
+    pub(super) offset: u32,
+    pub(super) bytes: u32,
+    pub(super) version: u32,
 }
 
 /// Writes `bytes` to the beginning of a block.
@@ -117,6 +130,7 @@ struct Place {
 impl RangeList {
     pub(super) fn clear(&mut self) {
         self.items.clear();
+        self.descriptors.clear();
         (self.leased, self.staged) = (false, false);
     }
 
@@ -135,6 +149,17 @@ impl RangeList {
 
     pub(super) fn staging(&self) -> &Staging {
         &self.staging
+    }
+
+    /// Lets the descriptors of a run that is handed out name this text.
+    pub(super) fn name_extra(&self, extra: ExtraPlace) {
+        let Some(block) = self.block.as_ref().filter(|_| self.leased) else { return };
+        let writer = Writer { block, at: 0 };
+        for at in &self.descriptors {
+            writer.put(at + offset_of!(Descriptor, extra), extra.offset);
+            writer.put(at + offset_of!(Descriptor, extra_bytes), extra.bytes);
+            writer.put(at + offset_of!(Descriptor, extra_version), extra.version);
+        }
     }
 
     /// Says that the lease is over. What it was about is kept for the merge.
@@ -204,6 +229,7 @@ impl RangeList {
             unsafe { touched.gather(world, &self.items, rows, &self.staging) };
         }
         let block = self.block.as_ref().expect("room was just made");
+        let mut places = mem::take(&mut self.descriptors);
         let mut writer = Writer { block, at: 0 };
         let head = writer.take((HEAD_WORDS + descriptors) * 4);
         [0, descriptors as u32, 0, 0]
@@ -212,13 +238,15 @@ impl RangeList {
             .for_each(|(word, value)| writer.put(head + word * 4, value));
         for index in 0..descriptors {
             let descriptor = self.describe(&mut writer, world, touched, resources, index, &call);
-            writer.put(head + (HEAD_WORDS + index) * 4, descriptor);
+            writer.put(head + (HEAD_WORDS + index) * 4, writer.offset(descriptor));
+            places.push(descriptor);
         }
+        self.descriptors = places;
         self.leased = true;
         Ok(())
     }
 
-    /// Writes one descriptor, and gives its offset.
+    /// Writes one descriptor, and gives its distance from the block's start.
     fn describe(
         &self,
         writer: &mut Writer<'_>,
@@ -227,7 +255,7 @@ impl RangeList {
         resources: &[(ResourceId, JobAccess)],
         index: usize,
         call: &Call<'_>,
-    ) -> u32 {
+    ) -> usize {
         let memory = world.world().memory();
         let at = writer.take(size_of::<Descriptor>());
         let groups_at = writer.take((touched.components.len() + resources.len()) * size_of::<Group>());
@@ -308,8 +336,6 @@ impl RangeList {
                 },
             );
         }
-        let (extra, extra_bytes, extra_version) =
-            call.extra.map_or((0, 0, 0), |(block, bytes, version)| (block.offset() as u32, bytes, version));
         writer.put(
             at,
             Descriptor {
@@ -322,12 +348,12 @@ impl RangeList {
                 groups: writer.offset(groups_at),
                 components: touched.components.len() as u32,
                 resources: resources.len() as u32,
-                extra,
-                extra_bytes,
-                extra_version,
+                extra: call.extra.offset,
+                extra_bytes: call.extra.bytes,
+                extra_version: call.extra.version,
             },
         );
-        writer.offset(at)
+        at
     }
 }
 

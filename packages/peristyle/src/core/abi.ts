@@ -180,7 +180,7 @@ export interface Abi {
   plan_text(): number;
   /** Sets into ranges of about how many rows a system's rows are cut, on multiples of 512; 0 for whole chunks. */
   ranges(system: number, rows: number): number;
-  /** Sets the JSON text, of `bytes` bytes, that kernels of a system find in their descriptor. */
+  /** Sets the JSON text, of `bytes` bytes, that kernels of a system find in their descriptor; none for 0. Of a system that `next` handed out, it must come before a lane has its ranges. */
   extra(system: number, bytes: number): number;
   /** Begins a frame, and its tick. With `serial` not 0, one system after the other. Gives the number of the tick. */
   frame_begin(dt: number, time: number, serial: number): number;

@@ -4,7 +4,7 @@
  * Importing this module takes the build's bytes along (behind one top-level `await`), so that everything afterwards is
  * synchronous. Compiling waits for the first world: a page that is rendered on a server costs nothing.
  *
- * The native runtime brings a core along, at {@link NATIVE}.
+ * The native runtime brings a core along: see `native.ts`.
  */
 
 import { CoreError, SupportError } from "../errors.js";
@@ -12,18 +12,10 @@ import { installHandBack } from "../snapshot/hand-back.js";
 import { ABI_HASH, type Abi } from "./abi.js";
 import { type Core, type CoreInfo, type CoreOptions, INITIAL_PAGES } from "./core.js";
 import { CoreInstance } from "./instance.js";
+import { native } from "./native.js";
 import { hasSimd, whyNotShared, whyNoWasm } from "./support.js";
 
 export type { Core, CoreBuild, CoreInfo, CoreOptions } from "./core.js";
-
-/** Under which the native runtime has a {@link NativeCores}. */
-export const NATIVE = Symbol.for("peristyle.core");
-
-/** What makes cores in a host that brings them along. */
-export interface NativeCores {
-  /** Makes a world: its functions, and the memory that it lies in, of at most `maxBytes` bytes. */
-  create(maxBytes: number): { readonly abi: Abi; readonly memory: WebAssembly.Memory };
-}
 
 type WasmBuild = "shared" | "plain";
 
@@ -31,7 +23,6 @@ const PAGE = 65_536;
 /** Pages that 32 bits reach. */
 const MAX_PAGES = 65_536;
 
-const native = (globalThis as { [NATIVE]?: NativeCores })[NATIVE];
 const sources = new Map<WasmBuild, string>();
 const modules = new Map<WasmBuild, WebAssembly.Module>();
 const chosen = choose();

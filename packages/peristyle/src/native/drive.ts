@@ -84,7 +84,10 @@ async function run(scheduler: Scheduler, control: Control, watch: Watch): Promis
   }
 }
 
-/** Looks whether files were written, and loads jobs again. */
+/**
+ * Looks whether files were written, and loads jobs again. The app's own modules are not run again, which would make another
+ * world; that is said by the runtime.
+ */
 class Watch {
   readonly #control: Control;
   readonly isOn: boolean;
@@ -112,11 +115,11 @@ class Watch {
     }
   }
 
-  /** Prints an error, once until a file is written. */
+  /** Prints an error with its places, once until a file is written. */
   tell(error: unknown): void {
-    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const text = String(error);
     if (text === this.#told) return;
     this.#told = text;
-    console.error(text);
+    console.error(error);
   }
 }

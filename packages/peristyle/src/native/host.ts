@@ -3,7 +3,7 @@
  * `crates/runtime`.
  */
 import type { Abi } from "../core/abi.js";
-import type { NativeCores } from "../core/index.js";
+import type { NativeCores } from "../core/native.js";
 
 /** A core: the functions of the ABI's table, over a world in the process's own code. */
 export interface NativeCore extends Abi {
@@ -25,7 +25,7 @@ export interface Control {
   watches(): number;
   /** Whether spans are recorded. */
   records(): number;
-  /** How many of the app's files were written since this was last asked; 0 if they are not watched. */
+  /** How many files that jobs may be made of were written since this was last asked; 0 if they are not watched. */
   changed(): number;
 }
 
@@ -37,7 +37,7 @@ interface NativeGlobals {
 /** The native runtime's functions; none of them elsewhere. */
 export const native = globalThis as NativeGlobals;
 
-/** Where `core/index.ts` looks for cores that its host brings along. */
+/** Where `core/native.ts` looks for cores that its host brings along. */
 const CORES = Symbol.for("peristyle.core");
 
 const cores = new WeakMap<WebAssembly.Memory, NativeCore>();
@@ -53,5 +53,9 @@ if (make) {
     cores.set(memory, abi);
     return { abi, memory };
   };
-  Object.defineProperty(globalThis, CORES, { value: { create } satisfies NativeCores });
+  const kernel: NativeCores["kernel"] = async (url) => {
+    const module = (await import(`peristyle:///kernel?${url}`)) as { readonly default: string };
+    return Uint8Array.from(module.default, (byte) => byte.charCodeAt(0));
+  };
+  Object.defineProperty(globalThis, CORES, { value: { create, kernel } satisfies NativeCores });
 }

@@ -87,8 +87,6 @@ export class Frame {
   #recorded: Lease[] = [];
   readonly #skipped: WorldPatchError[] = [];
   readonly #failures: { readonly position: number; readonly error: SystemError }[] = [];
-  /** What kernels were told, by system: the commands that telling recorded, and why it failed. */
-  readonly #told = new Map<Planned, { readonly cmd: CommandBuffer; failure?: unknown }>();
 
   constructor(setup: FrameSetup) {
     this.#setup = setup;
@@ -114,7 +112,6 @@ export class Frame {
 
   async #run(): Promise<void> {
     const { core } = this.#world;
-    this.#tellKernels();
     let wave: Lease[] = [];
     for (;;) {
       const code = core.check(core.abi.next());
@@ -125,7 +122,7 @@ export class Frame {
           oneLane: core.header(HEADER.oneLane) === 1,
           list: core.header(HEADER.list),
           rows: core.header(HEADER.rows),
-          cmd: this.#told.get(planned)?.cmd ?? this.#world.commands(),
+          cmd: this.#world.commands(),
         });
         continue;
       }
@@ -138,26 +135,6 @@ export class Frame {
       }
       if (code === NEXT.merge) this.#merge();
       if (code === NEXT.done) return;
-    }
-  }
-
-  /**
-   * Hands kernels their `extra`. It lies in the memory, and ranges name the place as soon as they are handed out: so before
-   * any is.
-   */
-  #tellKernels(): void {
-    const { core } = this.#world;
-    for (const planned of this.#setup.systems) {
-      const { offload } = planned.system;
-      if (offload?.kernel === undefined || offload.extra === undefined) continue;
-      const told: { cmd: CommandBuffer; failure?: unknown } = { cmd: this.#world.commands() };
-      this.#told.set(planned, told);
-      try {
-        const extra = offload.extra(this.#context(told.cmd, planned.system));
-        core.check(core.abi.extra(planned.number, extra === undefined ? 0 : core.writeText(JSON.stringify(extra))));
-      } catch (error) {
-        told.failure = error ?? new Error("thrown without a reason");
-      }
     }
   }
 
@@ -212,14 +189,20 @@ export class Frame {
   #task(lease: Lease, system: System, job: JobId): LeaseTask {
     const { dt, time } = this.#setup;
     const offload = system.offload!;
-    const extra = offload.kernel === undefined ? offload.extra?.(this.#context(lease.cmd, system)) : undefined;
+    const extra = offload.extra?.(this.#context(lease.cmd, system));
     const { objects } = system;
+    const isKernel = offload.kernel !== undefined;
+    if (isKernel) {
+      const { core } = this.#world;
+      const text = extra === undefined ? "" : (JSON.stringify(extra) ?? "");
+      core.check(core.abi.extra(lease.planned.number, core.writeText(text)));
+    }
     return {
       job,
       list: lease.list,
       dt,
       time,
-      ...(extra === undefined ? {} : { extra }),
+      ...(extra === undefined || isKernel ? {} : { extra }),
       ...(objects.length === 0 ? {} : { values: valuesOf(this.#world, lease.list, objects) }),
       ...(offload.deadline === undefined ? {} : { deadline: offload.deadline }),
     };

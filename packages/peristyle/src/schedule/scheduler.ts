@@ -250,14 +250,17 @@ export class Scheduler {
   #source(system: System, lanes: Lanes): JobSource | undefined {
     const workers = lanes.way === "local" ? [] : Object.keys(this.#poolOptions.browserWorkers ?? {});
     const source = system.source(HOST, new Set(workers));
-    if (source?.kind !== "module" || this.#query === "") return source;
-    const url = String(source.url);
-    return { ...source, url: `${url}${url.includes("?") ? "&" : "?"}${this.#query}` };
+    if (this.#query === "") return source;
+    const afresh = (url: string): string => `${url}${url.includes("?") ? "&" : "?"}${this.#query}`;
+    if (source?.kind === "module") return { ...source, url: afresh(String(source.url)) };
+    if (source?.kind !== "kernel") return source;
+    const { module } = source;
+    return typeof module === "string" || module instanceof URL ? { ...source, module: afresh(String(module)) } : source;
   }
 
   /**
-   * @internal Loads all jobs again, in new workers; `query` is put to the URLs of modules, so that they are other modules than
-   * before. If one cannot be loaded, all go on as they were. For a host's hook between frames. Gives how many jobs.
+   * @internal Loads all jobs again, in new workers; `query` is put to the URLs of modules and kernels, so that they are others
+   * than before. If one cannot be loaded, all go on as they were. For a host's hook between frames. Gives how many jobs.
    */
   async reload(query: string): Promise<number> {
     const planned = this.#byNumber.filter((planned) => planned?.system.offload);

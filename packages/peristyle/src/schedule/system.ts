@@ -46,7 +46,11 @@ export interface OffloadOptions {
   readonly nodeModule?: string | URL;
   /** One of `browserWorkers` of `initPool`, for pages; as `nodeModule`. */
   readonly browserJobName?: string;
-  /** A WebAssembly module that imports the memory and exports `handle(descriptor)`. */
+  /**
+   * A WebAssembly module that imports the memory and exports `handle(descriptor)`: its URL, or its bytes. Its descriptor has
+   * the components of `reads` in their order, then those of `writes`; `extra` is JSON there. It must import a shared memory
+   * where the world's is shared, and a plain one where it is not: else its system fails with `job-shared`.
+   */
   readonly kernel?: string | URL | BufferSource;
   /** A function of this thread, which is never sent anywhere. */
   readonly handle?: JobFunction;
@@ -54,7 +58,7 @@ export interface OffloadOptions {
   readonly reads: readonly Access[];
   /** What it writes, or patches; implies reading. */
   readonly writes?: readonly Access[];
-  /** What the job sees as `extra`, made in each frame: before its call, and a kernel's when the frame begins. */
+  /** What the job sees as `extra`, made in each frame. */
   extra?(ctx: SystemContext): unknown;
   /** Works in place, one call for each range of rows. */
   readonly zeroCopy?: ZeroCopyOptions | true;

@@ -12,8 +12,8 @@
 import { JobError } from "../errors.js";
 import type { Outcome } from "./jobs.js";
 
-/** Bytes of a kernel's stack. */
-export const STACK_BYTES = 65_536;
+/** Bytes of a kernel's stack: what the header for kernels promises, in every host. */
+export const STACK_BYTES = 262_144;
 /** What the lowest words of a stack hold: a kernel that overran its stack has written over it. */
 const GUARD = 0x5ac4_57ac;
 const GUARD_WORDS = 16;
@@ -96,8 +96,15 @@ export class KernelInstance {
   }
 }
 
+/** What is asked of the memory that a kernel is to work on. */
+export interface KernelMemory {
+  readonly isShared: boolean;
+  /** Why it is shared, or is not. */
+  readonly reason: string;
+}
+
 /** Looks whether a module may be a kernel on a memory. Gives what it needs. */
-export function checkKernel(name: string, bytes: Uint8Array, isShared: boolean): KernelNeeds {
+export function checkKernel(name: string, bytes: Uint8Array, { isShared, reason }: KernelMemory): KernelNeeds {
   const refuse = (why: string): never => {
     throw new JobError("job-load", `kernel \`${name}\` ${why}`);
   };
@@ -121,7 +128,7 @@ export function checkKernel(name: string, bytes: Uint8Array, isShared: boolean):
   if (memory.shared !== isShared) {
     const message = isShared
       ? "imports a memory that is not shared: link with --shared-memory"
-      : "imports a shared memory, and this world's is not shared: the page is not cross-origin isolated";
+      : `imports a shared memory, and this world's is not shared: ${reason}`;
     throw new JobError("job-shared", `kernel \`${name}\` ${message}`);
   }
   if (memory.wide) refuse("imports a memory with 64-bit addresses");

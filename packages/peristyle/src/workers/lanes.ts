@@ -26,6 +26,8 @@ export interface LaneMemory {
   /** Its bytes now. A memory that is not shared has another buffer after it grew. */
   readonly buffer: ArrayBuffer | SharedArrayBuffer;
   readonly isShared: boolean;
+  /** Why it is shared, or is not. */
+  readonly reason: string;
   /** Allocates zeroed bytes, aligned to 64, for stacks and data of kernels. Throws a `CoreError` if there are none. */
   allocate(bytes: number): number;
   /** Gives back what `allocate` gave. */

@@ -2,6 +2,7 @@
  * The jobs of some lanes: what was loaded, for the caller's thread and for workers that come later; and calls on the
  * caller's thread without a board.
  */
+import { native } from "../core/native.js";
 import { JobError } from "../errors.js";
 import type { Patch } from "../snapshot/patch.js";
 import { LIST } from "./board.js";
@@ -94,7 +95,7 @@ export class Roster {
     from: string | URL | BufferSource,
   ): Promise<{ module: WebAssembly.Module; needs: KernelNeeds }> {
     const bytes = await bytesOf(name, from);
-    const needs = checkKernel(name, bytes, this.#memory.isShared);
+    const needs = checkKernel(name, bytes, this.#memory);
     try {
       return { module: await WebAssembly.compile(bytes), needs };
     } catch (cause) {
@@ -257,6 +258,7 @@ async function bytesOf(name: string, from: string | URL | BufferSource): Promise
   if (ArrayBuffer.isView(from)) return new Uint8Array(from.buffer, from.byteOffset, from.byteLength).slice();
   const url = String(from);
   try {
+    if (native && url.startsWith("file:")) return await native.kernel(url);
     if (isNode && url.startsWith("file:")) {
       const path = "node:fs/promises";
       const { readFile } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ path)) as {

@@ -18,6 +18,7 @@ export interface Layout {
 export class HandWorld implements LaneMemory {
   readonly memory: WebAssembly.Memory;
   readonly isShared: boolean;
+  readonly reason = "it was made by hand";
   readonly rows: number;
   readonly layout: readonly Layout[];
   #top = 64;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { createLanes, type Lanes } from "../../src/workers/index.js";
-import { PLAIN, RELATIVE, compile, root } from "../support/kernel.js";
+import { PLAIN, RELATIVE, compile, folder, root } from "../support/clang.js";
 import { HandWorld } from "../support/leases.js";
 
 const open: Lanes[] = [];
@@ -92,7 +92,7 @@ test("static data of a position-independent kernel lies in a block of its lane",
   ]);
   await lanes.close();
   // Stacks of three lanes, and data of at least four numbers for each.
-  expect(world.released).toBeGreaterThanOrEqual(3 * (65_536 + 16));
+  expect(world.released).toBeGreaterThanOrEqual(3 * (262_144 + 16));
 });
 
 test.each(["workers", "caller"] as const)(
@@ -112,9 +112,9 @@ test.each(["workers", "caller"] as const)(
     expect(trapped.failed).toEqual([1]);
     expect(trapped.failure).toMatchObject({ code: "job-threw", cause: { name: "RuntimeError" } });
     expect([seconds[0], seconds[1024]]).toEqual([55, 6]);
-    const overrun = await run(10, 63, 3);
+    const overrun = await run(10, 255, 3);
     expect(overrun.failed).toEqual([1]);
-    expect(overrun.failure?.message).toContain("kernel `deep` overran its stack of 65536 bytes");
+    expect(overrun.failure?.message).toContain("kernel `deep` overran its stack of 262144 bytes");
     const fine = await run(10, 4, 3);
     expect(fine.failure).toBeUndefined();
     expect(seconds[512]).toBe(10);

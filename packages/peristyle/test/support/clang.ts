@@ -1,4 +1,4 @@
-/** Compiles kernels in C, by clang. */
+/** Kernels of the tests, compiled from C by clang. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../../../../", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "peristyle-kernel-"));
+export const folder = mkdtempSync(join(tmpdir(), "peristyle-kernel-"));
+/** A kernel without static data, whose stack pointer the host sets. */
 export const PLAIN = ["-Wl,--export=__stack_pointer"];
+/** One with static data, which lies in a block of its instance. */
 export const RELATIVE = ["-fPIC", "-Wl,-shared", "-Wl,--experimental-pic"];
 
 /** Compiles C, of a file or as it is, and gives the module's file. */
@@ -17,7 +19,7 @@ export function compile(source: string, flags: readonly string[], shared = true)
   let file = source;
   if (source.includes("\n")) writeFileSync((file = `${out}.c`), source);
   const link = `-Wl,--no-entry,--import-memory,--max-memory=4294967296${shared ? ",--shared-memory" : ""}`;
-  const features = shared ? ["-mbulk-memory", "-matomics"] : [];
+  const features = ["-mbulk-memory", ...(shared ? ["-matomics"] : [])];
   execFileSync(
     existsSync(`${llvm}/clang`) ? `${llvm}/clang` : "clang",
     [

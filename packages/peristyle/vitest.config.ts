@@ -14,5 +14,6 @@ export default defineConfig({
     ],
   },
   // Machines that run everything at once are slow, and a test that waits says itself for how long.
-  test: { testTimeout: 60_000 },
+  // What comes before tests bundles and starts browsers, and what is polled comes within the test's time or not at all.
+  test: { testTimeout: 60_000, hookTimeout: 120_000, expect: { poll: { timeout: 50_000 } } },
 });

@@ -1,9 +1,11 @@
 //! Fuzzing: builds every target in `fuzz/src/bin` and lets libFuzzer run each for a while.
 //!
 //! What `cargo fuzz` would do, without installing it: the compiler's unstable flags for coverage and AddressSanitizer, for
-//! which this toolchain is told to act as a nightly one. Inputs that reach new code are kept in the target directory, so
-//! that a long run helps the short ones; `fuzz/corpus/NAME` holds inputs to start from and is only read. An input that
-//! fails is kept in the target directory too, its path is printed, and every later run tries it again.
+//! which this toolchain is told to act as a nightly one. `fuzz/corpus/NAME` holds inputs to start from and is only read. An
+//! input that fails is kept in the target directory, its path is printed, and every later run tries it again.
+//!
+//! A long run keeps inputs that reach new code, too, and the next one goes on from them. A brief run knows nothing of them,
+//! and tries a number of inputs, not for a time: what it finds comes of a change, and hardly of the day or the machine.
 
 use std::{
     fs, io,
@@ -14,7 +16,7 @@ use std::{
 use crate::{root, target_dir};
 
 /// In `./x test`: enough to see that a target works and that no input that is kept fails.
-const BRIEF_SECONDS: u32 = 4;
+const BRIEF_INPUTS: u32 = 10_000;
 /// In `./x check fuzz`.
 const LONG_SECONDS: u32 = 120;
 
@@ -33,17 +35,23 @@ const INPUT_SECONDS_MAX: u32 = 20;
 /// So does one with which the target needs more memory than this.
 const MEMORY_MIB_MAX: u32 = 2048;
 
-/// Runs each target for a few seconds.
+/// Runs each target with some thousand inputs, drawn alike each time.
 pub(crate) fn brief() -> bool {
-    passes(BRIEF_SECONDS)
+    passes(Length::Brief)
 }
 
 /// Runs each target for minutes.
 pub(crate) fn long() -> bool {
-    passes(LONG_SECONDS)
+    passes(Length::Long)
 }
 
-fn passes(seconds: u32) -> bool {
+#[derive(Clone, Copy)]
+enum Length {
+    Brief,
+    Long,
+}
+
+fn passes(length: Length) -> bool {
     let targets = match targets() {
         Ok(targets) => targets,
         Err(error) => {
@@ -56,7 +64,7 @@ fn passes(seconds: u32) -> bool {
     build.args(["build", "--quiet", "--bins", "--target", TARGET, "--target-dir"]).arg(&directory);
     build.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS).current_dir(root().join("fuzz"));
     // Every target runs, whatever the one before it did.
-    succeeds(&mut build) && targets.iter().filter(|target| !fuzz(&directory, target, seconds)).count() == 0
+    succeeds(&mut build) && targets.iter().filter(|target| !fuzz(&directory, target, length)).count() == 0
 }
 
 /// The names of the targets, in order.
@@ -76,27 +84,43 @@ fn extension(path: &Path) -> Option<&str> {
     path.extension()?.to_str()
 }
 
-fn fuzz(directory: &Path, name: &str, seconds: u32) -> bool {
-    let found = directory.join("found").join(name);
+fn fuzz(directory: &Path, name: &str, length: Length) -> bool {
+    // What reaches new code is written to the first folder.
+    let found = match length {
+        Length::Brief => directory.join(format!("brief-{}-{name}", std::process::id())),
+        Length::Long => directory.join("found").join(name),
+    };
+    let passed = fuzz_from(directory, &found, name, length);
+    if let Length::Brief = length {
+        let _ = fs::remove_dir_all(found);
+    }
+    passed
+}
+
+fn fuzz_from(directory: &Path, found: &Path, name: &str, length: Length) -> bool {
     let failures = directory.join("failures").join(name);
-    if let Err(error) = fs::create_dir_all(&found).and_then(|()| fs::create_dir_all(&failures)) {
+    if let Err(error) = fs::create_dir_all(found).and_then(|()| fs::create_dir_all(&failures)) {
         eprintln!("fuzz {name}: cannot make a directory in {}: {error}", directory.display());
         return false;
     }
     let binary = directory.join(TARGET).join("debug").join(name);
     let mut run = Command::new(&binary);
-    run.arg(&found).arg(&failures);
+    run.arg(found).arg(&failures);
     let corpus = root().join("fuzz/corpus").join(name);
     if corpus.is_dir() {
         run.arg(&corpus);
     }
+    let bound = match length {
+        Length::Brief => format!("-runs={BRIEF_INPUTS}"),
+        Length::Long => format!("-max_total_time={LONG_SECONDS}"),
+    };
+    eprintln!("fuzz {name}: {}", &bound[1..]);
     run.args(["-seed=1", "-verbosity=0", "-print_funcs=0", "-print_final_stats=1"])
-        .arg(format!("-max_total_time={seconds}"))
+        .arg(bound)
         .arg(format!("-max_len={INPUT_BYTES_MAX}"))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
         .arg(format!("-artifact_prefix={}/", failures.display()));
-    eprintln!("fuzz {name}: {seconds} s");
     // It tells a lot, of which only the end of a failed run matters to somebody.
     let output = match run.output() {
         Ok(output) => output,

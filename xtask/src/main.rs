@@ -5,6 +5,7 @@
 mod docs;
 mod engine;
 mod fuzz;
+mod limit;
 mod wasm;
 
 use std::{
@@ -18,7 +19,16 @@ use std::{
 struct Step {
     name: &'static str,
     action: Action,
+    /// Who takes longer hangs.
+    limit: Duration,
 }
+
+/// Of a step, on a machine that is busy with others.
+const LIMIT: Duration = Duration::from_mins(30);
+/// Of a step that may have to compile all there is.
+const LIMIT_OF_BUILDS: Duration = Duration::from_mins(60);
+/// Of measurements and long checks.
+const LIMIT_OF_LONG: Duration = Duration::from_hours(12);
 
 enum Action {
     Run(Command),
@@ -28,7 +38,11 @@ enum Action {
 fn step(name: &'static str, program: &str, arguments: &[&str]) -> Step {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
-    Step { name, action: Action::Run(command) }
+    Step { name, action: Action::Run(command), limit: LIMIT }
+}
+
+fn own(name: &'static str, check: fn() -> bool) -> Step {
+    Step { name, action: Action::Check(check), limit: LIMIT }
 }
 
 /// Something in the live page's package.
@@ -70,6 +84,10 @@ impl Step {
         self.with(|command| command.env(key, value))
     }
 
+    fn limit(self, limit: Duration) -> Step {
+        Step { limit, ..self }
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Command) -> &mut Command) -> Step {
         if let Action::Run(command) = &mut self.action {
             change(command);
@@ -79,7 +97,7 @@ impl Step {
 
     /// Whether it succeeded.
     fn run(self) -> bool {
-        match self.action {
+        limit::within(self.limit, self.name, || match self.action {
             Action::Check(check) => check(),
             Action::Run(mut command) => match command.status() {
                 Ok(status) => status.success(),
@@ -88,7 +106,7 @@ impl Step {
                     false
                 }
             },
-        }
+        })
     }
 }
 
@@ -142,14 +160,17 @@ fn fmt(arguments: &[&str]) -> Vec<Step> {
     ]
 }
 
+/// Installs what a lock file names: from the cache what is there, the rest from a registry that may be asked again.
+const CI: [&str; 6] = ["ci", "--prefer-offline", "--fetch-retries=5", "--no-audit", "--no-fund", "--loglevel=error"];
+
 /// What the npm package is built and tested with.
 fn npm_packages() -> Step {
-    npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+    npm("packages of the npm package", &CI)
 }
 
 /// The core for Node and pages.
 fn wasm_step() -> Step {
-    Step { name: "the core in WebAssembly", action: Action::Check(wasm::build) }
+    own("the core in WebAssembly", wasm::build)
 }
 
 /// What rustdoc says of the workspace: a check, and a part of the site.
@@ -159,7 +180,7 @@ fn rust_docs() -> Step {
 
 /// The documentation's site, after what rustdoc made.
 fn site() -> Step {
-    Step { name: "the documentation's site", action: Action::Check(docs::build) }
+    own("the documentation's site", docs::build)
 }
 
 /// What CI runs, in the order in which it fails fastest.
@@ -167,13 +188,15 @@ fn test() -> Vec<Step> {
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let mut steps = fmt(&["fmt", "--all", "--check"]);
     steps.extend([
-        Step { name: "one engine", action: Action::Check(engine::is_built_once) },
+        own("one engine", engine::is_built_once),
         // With the features of the tests, or all would be linked twice.
-        cargo("build", &["build", "--workspace", "--all-targets", "--features", "peristyle-replica/zstd"]),
-        cargo("lints", &lints),
+        cargo("build", &["build", "--workspace", "--all-targets", "--features", "peristyle-replica/zstd"])
+            .limit(LIMIT_OF_BUILDS),
+        cargo("lints", &lints).limit(LIMIT_OF_BUILDS),
         // The same random cases in each run, so that what fails here fails again; `./x check random` draws new ones.
         cargo("tests", &["test", "--workspace", "--tests", "--features", "peristyle-replica/zstd", "--no-fail-fast"])
-            .env("PROPTEST_RNG_SEED", "1"),
+            .env("PROPTEST_RNG_SEED", "1")
+            .limit(LIMIT_OF_BUILDS),
         cargo("examples in the documentation", &["test", "--workspace", "--doc"]),
         rust_docs(),
         cargo("lints of the Bevy plugin", &lints).within(BEVY),
@@ -189,39 +212,39 @@ fn test() -> Vec<Step> {
         npm("the npm package in an empty project", &["run", "--silent", "test:pack"]),
         step("snippets of the documentation's site", "node", &["docs/site/check.mjs"]),
         site(),
-        adapters("packages of the adapters", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        adapters("packages of the adapters", &CI),
         adapters("types of the adapters", &["run", "--silent", "check"]),
         adapters("build of the adapters", &["run", "--silent", "build"]),
         adapters("the adapters in a browser", &["test", "--silent"]),
-        react("packages of the example in React", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        react("packages of the example in React", &CI),
         react("types of the example in React", &["run", "--silent", "check"]),
         react("the example in React in a browser", &["test", "--silent"]),
-        live("packages of the live page", &["ci", "--no-audit", "--no-fund", "--loglevel=error"]),
+        live("packages of the live page", &CI),
         live("types of the live page", &["run", "--silent", "check"]),
         live("whether the live page is what its sources make", &["run", "--silent", "fresh"]),
         live("the live page in a browser", &["test", "--silent"]).env("PERISTYLE_BIN", &built("peristyle")),
-        Step { name: "fuzz targets, briefly", action: Action::Check(fuzz::brief) },
+        own("fuzz targets, briefly", fuzz::brief),
     ]);
     steps
 }
 
 /// Ours, the peers and the hand-written limit side by side: all, or one of them.
 fn bench(names: &[String]) -> Option<Vec<Step>> {
-    let own = |name, bin| (bin, cargo(name, &["run", "--quiet", "-p", "peristyle-bench", "--bin", bin]));
+    let measured = |name, bin| (bin, cargo(name, &["run", "--quiet", "-p", "peristyle-bench", "--bin", bin]));
     let example =
         |name, package, example| (example, cargo(name, &["run", "--quiet", "-p", package, "--example", example]));
     let all = [
         ("peers", cargo("against peers", &["run", "--quiet"]).within("bench/peers")),
-        own("frames on one and on two lanes", "schedule"),
-        own("jobs in TypeScript", "javascript"),
-        own("recording what ran where", "timeline"),
-        own("where systems run", "placement"),
-        own("lent columns against shared ones", "shared"),
-        own("WebAssembly kernels against native loops", "kernel"),
-        own("patches", "patches"),
-        own("spawned agents beside worker_threads", "agents"),
-        own("locks between agents", "locks"),
-        own("terminating agents", "terminate"),
+        measured("frames on one and on two lanes", "schedule"),
+        measured("jobs in TypeScript", "javascript"),
+        measured("recording what ran where", "timeline"),
+        measured("where systems run", "placement"),
+        measured("lent columns against shared ones", "shared"),
+        measured("WebAssembly kernels against native loops", "kernel"),
+        measured("patches", "patches"),
+        measured("spawned agents beside worker_threads", "agents"),
+        measured("locks between agents", "locks"),
+        measured("terminating agents", "terminate"),
         (
             "snapshots",
             cargo("snapshots of a Bevy world", &["bench", "--profile", "dev", "--bench", "snapshot"]).within(BEVY),
@@ -231,11 +254,11 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         example("mirrors of worlds", "peristyle-replica", "replica_bench"),
         ("core", step("the way into the core", "node", &["scripts/bench-core.mjs"]).within("packages/peristyle")),
         ("mirror", cargo("mirrors of state", &["bench", "--profile", "dev", "-p", "peristyle-mirror"])),
-        own("worlds on the network", "gateway"),
+        measured("worlds on the network", "gateway"),
         ("gateway", cargo("the live page's server", &["build", "--quiet", "-p", "peristyle-cli"])),
-        ("gateway", npm("packages of the npm package", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])),
+        ("gateway", npm_packages()),
         ("gateway", npm("build of the npm package", &["run", "--silent", "build"])),
-        ("gateway", live("packages of the live page", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])),
+        ("gateway", live("packages of the live page", &CI)),
         (
             "gateway",
             live("the live page and its client", &["run", "--silent", "bench"])
@@ -251,7 +274,7 @@ fn choose<const N: usize>(all: [(&str, Step); N], names: &[String]) -> Option<Ve
         return None;
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    Some(all.into_iter().filter(|(name, _)| wanted(name)).map(|(_, step)| step).collect())
+    Some(all.into_iter().filter(|(name, _)| wanted(name)).map(|(_, step)| step.limit(LIMIT_OF_LONG)).collect())
 }
 
 /// The crates that hold unsafe code and no foreign code.
@@ -293,7 +316,7 @@ fn check(names: &[String]) -> Option<Vec<Step>> {
         arguments.extend(&packages);
         cargo("long random tests", &arguments).env("PROPTEST_CASES", "20000").env("PERISTYLE_CLONE_RUNS", "200")
     };
-    let fuzz = Step { name: "fuzz targets", action: Action::Check(fuzz::long) };
+    let fuzz = own("fuzz targets", fuzz::long);
     choose([("asan", asan), ("loom", loom), ("random", random), ("fuzz", fuzz)], names)
 }
 

@@ -31,6 +31,7 @@ fn refused(arguments: &[&str], code: i32) -> String {
 }
 
 fn path(name: &str) -> String {
+    let name = format!("{}-{name}", std::process::id());
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).to_str().expect("a UTF-8 path").to_owned()
 }
 
@@ -91,6 +92,9 @@ fn a_run_of_sky_becomes_a_picture_a_page_and_numbers() {
     let systems = stats["systems"].as_array().expect("an array");
     let fly = systems.iter().find(|system| system["name"] == "fly").expect("fly ran");
     assert!(fly["count"] == 20 && fly["stage"] == "update" && fly["p50_ms"].as_f64() <= fly["p99_ms"].as_f64());
+    for file in [trace, svg, html] {
+        fs::remove_file(file).expect("it is this test's own");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 fn document(name: &str, json: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.layout.json"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}.layout.json", std::process::id()));
     fs::write(&path, json).expect("the directory is writable");
     path
 }

@@ -6,6 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A run that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(120);
 
 use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,11 +38,21 @@ struct Serving {
     /// `host:port`.
     address: String,
     stderr: BufReader<std::process::ChildStderr>,
+    /// Tells the watchdog that it is over.
+    _over: mpsc::Sender<()>,
 }
 
 impl Serving {
     fn start(mut command: Command) -> Serving {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it can be started");
+        // Whatever waits for one that hangs finds that it ended.
+        let (over, is_over) = mpsc::channel();
+        let pid = child.id().to_string();
+        thread::spawn(move || {
+            if is_over.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-9", &pid]).status();
+            }
+        });
         let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut line = String::new();
         while !line.contains("http://") {
@@ -44,7 +60,7 @@ impl Serving {
             assert!(stderr.read_line(&mut line).expect("it is text") > 0, "it ended");
         }
         let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
-        Serving { child, address: address.to_owned(), stderr }
+        Serving { child, address: address.to_owned(), stderr, _over: over }
     }
 
     fn get(&self, path: &str, headers: &str) -> String {
@@ -137,7 +153,7 @@ fn addresses_that_cannot_be_served_are_named() {
 #[test]
 #[cfg(target_os = "linux")]
 fn open_hands_the_address_to_the_desktop_with_the_token_behind_the_hash() {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("opener");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("opener-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("the directory is writable");
     let told = directory.join("told");
     let opener = directory.join("xdg-open");
@@ -148,14 +164,17 @@ fn open_hands_the_address_to_the_desktop_with_the_token_behind_the_hash() {
     let mut command = sky(&["--listen", "127.0.0.1:0", "--open", "--token", "a b"]);
     command.env("PATH", format!("{}:/usr/bin:/bin", directory.display()));
     let serving = Serving::start(command);
+    let began = Instant::now();
     let address = loop {
         if let Ok(address) = fs::read_to_string(&told) {
             break address;
         }
-        std::thread::yield_now();
+        assert!(began.elapsed() < LIMIT, "the opener was not called");
+        thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(address.trim(), format!("http://{}/#token=a%20b", serving.address));
     drop(serving);
+    fs::remove_dir_all(directory).expect("it is this test's own");
 
     // Where nothing opens pages it says so, and serves.
     let mut command = sky(&["--listen", "127.0.0.1:0", "--open"]);

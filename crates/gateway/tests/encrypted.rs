@@ -78,7 +78,7 @@ async fn pages_and_worlds_come_encrypted_to_who_trusts_the_certificate() {
 
 #[tokio::test]
 async fn who_speaks_no_tls_is_turned_away_and_counted() {
-    let limits = Limits { handshake: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { handshake: Duration::from_secs(2), ..Limits::default() };
     let gateway = Gateway::builder().tls(CERTIFICATE, KEY).limits(limits).serve("127.0.0.1:0").unwrap();
     let answer = raw(gateway.address(), "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(!answer.contains("ok"), "{answer}");

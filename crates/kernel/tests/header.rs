@@ -30,7 +30,8 @@ fn compiles(assertions: &[(String, usize)]) -> Result<(), String> {
     for (what, is) in assertions {
         text += &format!("_Static_assert({what} == {is}, \"{what}\");\n");
     }
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("header-{}.c", assertions.len()));
+    let file = format!("header-{}-{}.c", assertions.len(), std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
     std::fs::write(&file, text).unwrap();
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     let output = clang()
@@ -38,6 +39,7 @@ fn compiles(assertions: &[(String, usize)]) -> Result<(), String> {
         .args([&include, &file])
         .output()
         .expect("clang can be started");
+    std::fs::remove_file(&file).unwrap();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 

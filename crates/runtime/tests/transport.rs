@@ -1,6 +1,6 @@
 //! Message ports as transports: clients and hosts here and in agents, and what becomes of them when ports fail.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use peristyle_agents::{AgentHandle, AgentOptions, Cluster, Code, Port, PortLimits};
@@ -42,17 +42,19 @@ fn host() -> Host {
 /// A client in an agent, as a page or a worker would have it.
 const CLIENT: &str = r#"
     import { createPostMessageWorkerTransport, createWorkerClient } from "peristyle";
-    let client, conflicts = 0;
+    let client, conflicts = 0, changes = 0;
     export const connected = new Promise((resolve) => {
         onmessage = async ({ data, ports }) => {
             if (data !== "host") return;
             const transport = createPostMessageWorkerTransport(ports[0]);
             client = createWorkerClient({ transport, requestTimeout: 0, onConflict: () => conflicts++ });
             await client.ready;
+            client.watch((state) => state.counter.count, () => changes++);
             resolve();
         };
     });
     export async function state() { await connected; return [client.state.version, client.getState(), conflicts]; }
+    export function noticed() { return changes; }
     export async function call(method, ...args) { await connected; return client.module("counter")[method](...args); }
     export async function flood(n) {
         await connected;
@@ -272,8 +274,11 @@ fn a_slow_client_in_an_agent_is_brought_up_by_a_snapshot() {
     agent.port().post_with("host", vec![far]).unwrap();
     host.connect(PortTransport::new(near, PortOptions::host())).unwrap();
     agent.call::<(u64, Value, u32)>("state", &()).wait().unwrap();
-    // While the agent sleeps, far more changes come than wait for it.
-    let asleep = agent.eval::<String>("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)");
+    // While the agent is held up by what it says, far more changes come than wait for it.
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    cluster.set_console(move |_, _| gone.lock().unwrap().recv().unwrap());
+    let held_up = agent.eval::<()>("console.log('here')");
     for _ in 0..5000 {
         host.update(|counter: &mut Counter| {
             counter.count += 1;
@@ -281,8 +286,11 @@ fn a_slow_client_in_an_agent_is_brought_up_by_a_snapshot() {
         })
         .unwrap();
     }
-    assert_eq!(asleep.wait().unwrap(), "timed-out");
+    go.send(()).unwrap();
+    held_up.wait().unwrap();
     assert_eq!(agent.call::<i64>("call", &("increase", 1)).wait().unwrap(), 5001);
+    let noticed = agent.call::<u32>("noticed", &()).wait().unwrap();
+    assert!(noticed < 5001, "all changes came one by one");
     let (version, state, conflicts): (u64, Value, u32) = agent.call("state", &()).wait().unwrap();
     assert_eq!((version, state, conflicts), (5001, host.state().0, 0));
 }

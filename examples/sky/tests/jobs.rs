@@ -17,7 +17,7 @@ use peristyle_timeline::Timeline;
 use support::{config, loaded, positions, simulation};
 
 fn job_file(name: &str, source: &str) -> JobKind {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.job.ts"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}.job.ts", std::process::id()));
     fs::write(&path, source).unwrap();
     JobKind::Path(path)
 }

@@ -5,7 +5,8 @@ use std::{fs, path::PathBuf};
 use peristyle_sky::{AIRPORTS_FILE, DataFiles, FLIGHTS_FILE, Quiet, SkyConfig, SkyError, VEGA_DATASETS_DIR, load};
 
 fn directory(name: &str) -> PathBuf {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}"));
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{}-{name}", std::process::id()));
+    // A process id comes again.
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).expect("the directory is writable");
     directory

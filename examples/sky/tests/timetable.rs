@@ -25,7 +25,7 @@ fn airports() -> Airports {
 }
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("timetable-{name}.parquet"))
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("timetable-{}-{name}.parquet", std::process::id()))
 }
 
 fn write(name: &str, columns: Vec<(&str, ArrayRef)>) -> PathBuf {

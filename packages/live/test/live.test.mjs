@@ -142,10 +142,12 @@ test("who wants less motion sees where flights are once a second", async () => {
   const { drawn, seconds } = await page.evaluate(async () => {
     const { script, connection } = globalThis.peristyle;
     const [drawn, began, tick] = [script.drawn, performance.now(), connection.view.tick];
-    while (connection.view.tick < tick + 120) await new Promise(requestAnimationFrame);
+    // Ticks that a page is behind with come at once, so time has to pass, too.
+    while (connection.view.tick < tick + 120 || performance.now() < began + 2000) await new Promise(requestAnimationFrame);
     return { drawn: script.drawn - drawn, seconds: (performance.now() - began) / 1000 };
   });
-  assert.ok(drawn >= 1 && drawn <= seconds + 1, `drawn ${drawn} times in ${seconds} s`);
+  // One at once, and one for the second that is not over: a frame's stamp is of some time before it runs.
+  assert.ok(drawn >= 1 && drawn <= seconds + 2, `drawn ${drawn} times in ${seconds} s`);
   await page.close();
 });
 
@@ -266,6 +268,18 @@ test("what the server refuses is said, and the controls show what is", async () 
   await page.close();
 });
 
+/** Serves at a port that was just left; somebody else may have it for a moment. */
+async function serveAgain(port, args) {
+  for (let left = 60; ; left--) {
+    try {
+      return await serve({ port, args });
+    } catch (error) {
+      if (left === 0 || !/cannot listen/.test(error.message)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
 test("a server that restarts is found again without a reload", async () => {
   let own = await serve({ args: ["--job", "rust", "--start", "03:00"] });
   const { page } = await open(own.url);
@@ -275,7 +289,7 @@ test("a server that restarts is found again without a reload", async () => {
     /^The server is gone\. Trying again in \d+ s\.$/.test(document.getElementById("notice-text").textContent),
   );
   assert.equal(await page.isVisible("#notice"), true);
-  own = await serve({ port: own.url.port, args: ["--job", "rust", "--start", "04:00"] });
+  own = await serveAgain(own.url.port, ["--job", "rust", "--start", "04:00"]);
   await page.waitForSelector("#notice", { state: "hidden", timeout: 60_000 });
   await ticksOn(page, await tick(page));
   assert.equal(await page.evaluate(() => globalThis.isTheSamePage), true);

@@ -35,6 +35,7 @@ test.each([
 ] as const)("1 000 frames in a page, %s, come to the golden hash", { timeout: 300_000 }, async (_, isolated, headers, core) => {
   const server = await serve({ files, isolated, headers });
   const page = await browser.newPage();
+  page.setDefaultTimeout(60_000);
   const said: string[] = [];
   page.on("pageerror", (error) => said.push(String(error)));
   try {

@@ -35,7 +35,7 @@ class Far implements WorkerTransport {
     return () => (this.deliver = undefined);
   }
   async take(count: number): Promise<unknown[]> {
-    await expect.poll(() => this.heard.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(count);
+    await expect.poll(() => this.heard.length).toBeGreaterThanOrEqual(count);
     return this.heard.splice(0);
   }
 }

@@ -36,6 +36,7 @@ afterAll(async () => {
 /** A page with the package, in a context of its own unless one is given. */
 async function open(context?: { newPage(): Promise<Page> }): Promise<Page> {
   const page = await (context ?? (await browser.newContext())).newPage();
+  page.setDefaultTimeout(60_000);
   await page.goto(`${server.url}/page.html`);
   await page.waitForFunction(() => "peristyle" in globalThis);
   return page;

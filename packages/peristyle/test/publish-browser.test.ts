@@ -45,6 +45,7 @@ test("a page in Chromium follows a world of Node, tick after tick", async () => 
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   try {
     const tab = await browser.newPage();
+    tab.setDefaultTimeout(60_000);
     await tab.goto(`${site.url}/index.html?world=ws://127.0.0.1:${await publication.ready}/`);
     await tab.waitForFunction("window.seen().length === 1000");
     expect(await tab.evaluate("window.seen().slice(0, 3)")).toEqual([0, 1, 2]);

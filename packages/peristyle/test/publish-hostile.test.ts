@@ -102,7 +102,7 @@ test("who cannot be let in is told so, and the world is served on", async () => 
 
 describe("a client that is gone without a word", () => {
   test("leaves its place to others, and who answers pings keeps it", async () => {
-    const { port, url } = await serve({ clientsMax: 2, pingEvery: 200 });
+    const { port, url } = await serve({ clientsMax: 2, pingEvery: 1000 });
     const good = new WebSocket(url);
     closing.push(() => good.terminate());
     await once(good, "open");

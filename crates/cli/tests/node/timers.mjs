@@ -13,7 +13,9 @@ let count = 0;
 const interval = setInterval(() => {
   if (++count === 3) clearInterval(interval);
 }, 1);
-console.log(await wait(20, "value"), count);
+const value = await wait(20, "value");
+while (count < 3) await wait(1);
+console.log(value, count);
 console.log(await immediate("soon"));
 let fired = 0;
 const refreshed = setTimeout(() => fired++, 5);

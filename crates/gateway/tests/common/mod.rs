@@ -10,9 +10,13 @@ use peristyle_replica::{Answer, ComponentView, Topic, ViewSpec, ViewWorld};
 use peristyle_world::{Component, Entity, World};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// How long a test waits for what is bound to come, on a machine that is busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Component, Clone, Copy, Debug, PartialEq)]
 pub struct Position {
@@ -111,7 +115,7 @@ pub async fn next(socket: &mut Socket) -> Message {
 /// The same, whatever the socket goes over.
 pub async fn next_of<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Message {
     loop {
-        let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("a message comes");
+        let message = timeout(PATIENCE, socket.next()).await.expect("a message comes");
         match message.expect("the socket is open").unwrap() {
             Message::Ping(_) | Message::Pong(_) => {}
             message => return message,
@@ -122,7 +126,7 @@ pub async fn next_of<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketSt
 /// Reads to the end, and gives its close code and reason.
 pub async fn close_of(socket: &mut Socket) -> (u16, String) {
     loop {
-        match tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("an end comes") {
+        match timeout(PATIENCE, socket.next()).await.expect("an end comes") {
             Some(Ok(Message::Close(Some(close)))) => return (close.code.into(), close.reason.to_string()),
             Some(Ok(_)) => {}
             Some(Err(error)) => panic!("{error}"),
@@ -146,11 +150,13 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Takes messages until the world's `y` is that of a tick.
+    /// Takes messages until the world's `y` is that of a tick, which must not be left out.
     pub async fn until(&mut self, socket: &mut Socket, tick: u64) {
-        while self.view.as_ref().and_then(ViewWorld::tick) != Some(tick) {
+        let now = |view: &Option<ViewWorld>| view.as_ref().and_then(ViewWorld::tick);
+        while now(&self.view) < Some(tick) {
             self.take(next(socket).await);
         }
+        assert_eq!(now(&self.view), Some(tick));
     }
 
     pub fn take(&mut self, message: Message) {
@@ -193,11 +199,16 @@ impl Watcher {
 
 /// Sends bytes as they are, and reads the answer to its end.
 pub async fn raw(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    timeout(PATIENCE, raw_over(stream, request)).await.expect("an answer ends")
+}
+
+/// The same over a connection.
+pub async fn raw_over(mut stream: TcpStream, request: &str) -> String {
     let mut answer = Vec::new();
-    let _ =
-        tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.expect("an answer ends");
+    // Who is turned away may find the connection reset: what came before that is the answer.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 

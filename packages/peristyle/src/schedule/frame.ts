@@ -146,9 +146,8 @@ export class Frame {
     const tasks: LeaseTask[] = [];
     for (const lease of leases) {
       const { system, job, broken } = lease.planned;
-      const unsaid = this.#told.get(lease.planned)?.failure;
-      if (broken ?? unsaid) {
-        lease.failure = broken ?? unsaid;
+      if (broken) {
+        lease.failure = broken;
       } else if (job === undefined) {
         // Whatever has no job has `run`; see `Scheduler`.
         inline.push(lease);

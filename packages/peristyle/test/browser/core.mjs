@@ -70,10 +70,11 @@ after(async () => {
 async function told(options) {
   Object.assign(server.options, { isolated: false, headers: {} }, options);
   const page = await browser.newPage();
+  page.setDefaultTimeout(60_000);
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(error.message));
   await page.goto(`${server.url}/page.html`);
-  const answer = await page.waitForFunction(() => window.told, undefined, { timeout: 30_000 }).catch((error) => {
+  const answer = await page.waitForFunction(() => window.told).catch((error) => {
     throw new Error([error.message, ...wrong].join("\n"));
   });
   const result = await answer.jsonValue();

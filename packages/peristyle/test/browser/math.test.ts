@@ -21,6 +21,7 @@ test("bits are those of Rust", async () => {
   const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
   try {
     const tab = await browser.newPage();
+    tab.setDefaultTimeout(60_000);
     const problems: string[] = [];
     tab.on("pageerror", ({ message }) => problems.push(message));
     await tab.goto(server.url);

@@ -109,7 +109,7 @@ export class FrameHost {
 
 /** Waits until something holds. */
 export async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 50_000;
   while (!holds()) {
     if (Date.now() > end) throw new Error("it did not come to hold");
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -81,6 +81,7 @@ describe.each(pages)("a page: $name", ({ isolated, headers, way, search = "", in
   beforeAll(async () => {
     server = await serve({ root: folder(".").replace(/\/$/, ""), files, isolated, headers });
     page = await browser.newPage();
+    page.setDefaultTimeout(60_000);
     page.on("pageerror", (error) => said.push(String(error)));
     await page.addInitScript(init);
     await page.goto(`${server.url}/${search}`);

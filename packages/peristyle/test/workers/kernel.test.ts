@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { createLanes, type Lanes } from "../../src/workers/index.js";
-import { PLAIN, RELATIVE, compile, folder, root } from "../support/clang.js";
+import { PLAIN, RELATIVE, compile, root } from "../support/clang.js";
 import { HandWorld } from "../support/leases.js";
 
 const open: Lanes[] = [];

@@ -55,6 +55,7 @@ test.each([
   const own = { ...files, "/wiring-inplace.worker.js": files[`/${how}.js`] };
   const server = await serve({ root, files: own, isolated, headers: {} });
   const page = await browser.newPage();
+  page.setDefaultTimeout(60_000);
   try {
     await page.goto(server.url);
     await page.waitForFunction(() => "wiring" in globalThis);
@@ -70,4 +71,4 @@ test.each([
     await page.close();
     await server.close();
   }
-}, 20_000);
+});

@@ -86,7 +86,7 @@ test("a worker that ends fails its call alone, and is replaced", async () => {
 });
 
 test("a call that takes too long is ended, a full queue refuses", async () => {
-  const pool = await poolOf({ size: 1, deadline: 300, queue: 2 });
+  const pool = await poolOf({ size: 1, deadline: 3000, queue: 2 });
   await pool.run(calls, { do: "echo", input: 0 });
   const hangs = pool.run(calls, { do: "hang" });
   const waiting = [pool.run(calls, { do: "echo", input: 1 }), pool.run(calls, { do: "echo", input: 2 })];

@@ -49,6 +49,7 @@ describe.each(pages)("a page: $name", ({ isolated, headers, build, falls }) => {
   beforeAll(async () => {
     server = await serve({ files, isolated, headers });
     page = await browser.newPage();
+    page.setDefaultTimeout(60_000);
     page.on("pageerror", (error) => said.push(String(error)));
     await page.goto(server.url);
     await page.waitForFunction(() => "wiring" in globalThis);

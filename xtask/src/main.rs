@@ -70,6 +70,11 @@ fn npm(name: &'static str, arguments: &[&str]) -> Step {
     step(name, "npm", arguments).within("packages/peristyle")
 }
 
+/// One of the npm package's benches.
+fn in_node(name: &'static str, script: &str) -> Step {
+    step(name, "node", &[&format!("scripts/{script}.mjs")]).within("packages/peristyle")
+}
+
 fn cargo(name: &'static str, arguments: &[&str]) -> Step {
     step(name, "cargo", arguments)
 }
@@ -252,7 +257,7 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
         example("mailboxes against a bare futex", "peristyle-memory", "mailbox_bench"),
         example("ticks ahead", "peristyle-schedule", "run_ahead_bench"),
         example("mirrors of worlds", "peristyle-replica", "replica_bench"),
-        ("core", step("the way into the core", "node", &["scripts/bench-core.mjs"]).within("packages/peristyle")),
+        ("core", in_node("the way into the core", "bench-core")),
         ("mirror", cargo("mirrors of state", &["bench", "--profile", "dev", "-p", "peristyle-mirror"])),
         measured("worlds on the network", "gateway"),
         ("gateway", cargo("the live page's server", &["build", "--quiet", "-p", "peristyle-cli"])),
@@ -264,6 +269,14 @@ fn bench(names: &[String]) -> Option<Vec<Step>> {
             live("the live page and its client", &["run", "--silent", "bench"])
                 .env("PERISTYLE_BIN", &built("peristyle")),
         ),
+        ("npm", npm_packages()),
+        ("npm", wasm_step()),
+        ("npm", npm("build of the npm package", &["run", "--silent", "build"])),
+        ("npm", step("peers of the npm package", "npm", &CI).within("packages/bench")),
+        ("npm", in_node("worlds and jobs in many processes", "bench-processes")),
+        ("npm", in_node("worlds and jobs against peers", "bench-world")),
+        ("npm", in_node("pools against a peer", "bench-pool")),
+        ("npm", npm("kernels, and a client that takes updates in", &["run", "--silent", "bench"])),
     ];
     choose(all, names)
 }

@@ -411,7 +411,7 @@ fn a_query_makes_another_module_of_a_file() {
     assert_eq!(load("./late.ts?afresh=6"), (8, 80));
     for last in 1..=9 {
         // As long as before, and perhaps within one step of the file system's clock.
-        files.write("late.ts", &format!("export const told = () => [{last}, 90];"));
+        files.write("late.ts", format!("export const told = () => [{last}, 90];"));
         assert_eq!(cluster.refresh(), [files.path("late.ts")], "the write {last}");
         assert_eq!(load(&format!("./late.ts?afresh=7{last}")), (last, 90));
     }

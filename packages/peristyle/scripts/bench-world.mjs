@@ -1,19 +1,21 @@
 /**
  * Worlds against the same loop by hand, and against peers, in one run: prints milliseconds and ratios.
  *
- *   npm run build && (cd ../bench && npm ci) && node scripts/bench-world.mjs [--quick]
+ *   npm run build && (cd ../bench && npm ci) && node scripts/bench-world.mjs [--quick] [--own]
  *
  * - `pos += vel * dt` as a job with tracking, against the same `handle` called directly on the same columns.
  * - The same against peers, by the API that their documents show.
  * - An empty job against piscina's.
  * - Creating and destroying 100 000 entities of two components, against peers.
+ *
+ * `--own` leaves out whatever needs peers.
  */
 import { handle } from "../bench/jobs/move.mjs";
 
 const { Scheduler, World, makeBlueprint, spawn } = await import("../dist/index.js");
-const { peers } = await import("../../bench/peers.mjs");
-
 const quick = process.argv.includes("--quick");
+const own = process.argv.includes("--own");
+const { peers } = own ? { peers: [] } : await import("../../bench/peers.mjs");
 const ROUNDS = quick ? 15 : 60;
 const DT = 0.016;
 
@@ -111,10 +113,9 @@ for (const rows of [100_000, 1_000_000]) {
   }
 }
 
-console.log("\nan empty job");
-{
-  const own = populated(1);
-  const empty = scheduled(own, { module: new URL("../bench/jobs/empty.mjs", import.meta.url) });
+if (!own) {
+  console.log("\nan empty job");
+  const empty = scheduled(populated(1), { module: new URL("../bench/jobs/empty.mjs", import.meta.url) });
   await empty.initPool({ size: 1 });
   const run = peers.find(({ name }) => name === "piscina").empty();
   const [emptyMs, piscinaMs] = await medians([() => empty.runFrame(DT), run], ROUNDS * 10);
@@ -125,8 +126,8 @@ console.log("\nan empty job");
 }
 
 const COUNT = 100_000;
-console.log(`\ncreate and destroy ${COUNT} entities of two components`);
-{
+if (!own) {
+  console.log(`\ncreate and destroy ${COUNT} entities of two components`);
   const { world, Position, Velocity } = populated(0);
   const moving = makeBlueprint("moving", [{ c: Position, v: { x: 1, y: 0 } }, { c: Velocity, v: { x: 1, y: 2 } }]);
   const rounds = quick ? 5 : 15;

@@ -167,7 +167,7 @@ fn an_agent_that_waits_collects_what_nothing_holds() {
     let text = "
       const registry = new FinalizationRegistry((name) => postMessage(name));
       registry.register({ big: new Array(1000) }, 'gone');
-      onmessage = ({ data }) => postMessage(data);";
+      onmessage = ({ data }) => postMessage(registry && data);";
     let agent = spawn(text);
     // Nothing else makes it collect.
     assert_eq!(first_message(&agent), json!("gone"));

@@ -3,7 +3,6 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,25 +60,15 @@ fn an_endless_job_is_stopped_and_its_agent_goes_on() {
 
 #[test]
 fn an_endless_module_is_stopped() {
-    let files = Files::with(&[
-        ("a.ts", "console.log('runs'); for (;;);"),
-        ("b.ts", "console.log('runs'); await (async () => { for (;;) await 0; })();"),
-    ]);
-    for name in ["a.ts", "b.ts"] {
-        let cluster = Cluster::new().unwrap();
-        // An interrupt that comes while the agent is made would stop something else.
-        let (told, runs) = mpsc::channel();
-        cluster.set_console(move |_, _| _ = told.send(()));
-        thread::scope(|scope| {
-            let cluster = &cluster;
-            scope.spawn(move || {
-                runs.recv().unwrap();
-                cluster.interrupt_all();
-            });
-            let error = cluster.job(files.path(name)).unwrap_err();
-            assert_eq!(error, AgentError::Terminated("interrupted".into()));
-        });
-    }
+    let files = Files::with(&[("a.ts", "for (;;);"), ("b.ts", "await (async () => { for (;;) await 0; })();")]);
+    let cluster = Cluster::new().unwrap();
+    interrupting(&cluster, || {
+        for name in ["a.ts", "b.ts"] {
+            // On a busy machine the word may come while the agent is still being made, which is another error.
+            let mut errors = (0..100).map(|_| cluster.job(files.path(name)).unwrap_err());
+            assert!(errors.any(|error| error == AgentError::Terminated("interrupted".into())));
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ import { textBundle } from "./text-bundle.mjs";
 
 /** The entry points: name, source, and how large they may be minified and gzipped, in bytes; none for those of Node. */
 export const entries = [
-  { name: "index", source: "src/index.ts", bytesMax: 75_000 },
+  { name: "index", source: "src/index.ts", bytesMax: 78_000 },
   { name: "client", source: "src/client/index.ts", bytesMax: 15_000 },
   { name: "observe", source: "src/client/observe.ts", bytesMax: 1_500 },
   { name: "app", source: "src/app/index.ts", bytesMax: 6_500 },

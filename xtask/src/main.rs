@@ -134,7 +134,7 @@ fn main() -> ExitCode {
         None => ("", &arguments[..]),
     };
     let steps = match job {
-        "test" => Some(test()),
+        "test" => from(test(), rest),
         "bench" => bench(rest),
         "check" => check(rest),
         "fmt" => Some(fmt(&["fmt", "--all"])),
@@ -144,7 +144,7 @@ fn main() -> ExitCode {
     };
     let Some(steps) = steps else {
         eprintln!(
-            "usage: ./x test | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents\n\
+            "usage: ./x test [STEP] | bench [peers | schedule | javascript | timeline | placement | shared | kernel | patches | agents\n\
              | locks | terminate | snapshots | mailbox_bench | run_ahead_bench | replica_bench | core | mirror | gateway | npm]\n\
              | check [asan | loom | random | fuzz] | docs | wasm | fmt"
         );
@@ -186,6 +186,15 @@ fn rust_docs() -> Step {
 /// The documentation's site, after what rustdoc made.
 fn site() -> Step {
     own("the documentation's site", docs::build)
+}
+
+/// All steps, or those from the one of this name on: for who has mended it. None if there is none.
+fn from(mut steps: Vec<Step>, names: &[String]) -> Option<Vec<Step>> {
+    if let [name, ..] = names {
+        let first = steps.iter().position(|step| step.name == name)?;
+        steps.drain(..first);
+    }
+    Some(steps)
 }
 
 /// What CI runs, in the order in which it fails fastest.

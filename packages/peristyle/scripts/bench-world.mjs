@@ -5,6 +5,7 @@
  *
  * - `pos += vel * dt` as a job with tracking, against the same `handle` called directly on the same columns.
  * - The same against peers, by the API that their documents show.
+ * - Arithmetic, which is not bound by memory, on one lane and on two.
  * - An empty job against piscina's.
  * - Creating and destroying 100 000 entities of two components, against peers.
  *
@@ -112,6 +113,21 @@ for (const rows of [100_000, 1_000_000]) {
     await run.end?.();
   }
   await inPlace.close();
+}
+
+{
+  const rows = 300_000;
+  console.log(`\n40 rounds of arithmetic, ${rows} rows`);
+  const toil = new URL("../bench/jobs/toil.mjs", import.meta.url);
+  const times = [];
+  for (const size of [0, 1]) {
+    const scheduler = scheduled(populated(rows), { module: toil });
+    await scheduler.initPool({ size });
+    times.push(await median(() => scheduler.runFrame(DT), 40));
+    await scheduler.close();
+  }
+  line("Peristyle, one lane", times[0]);
+  line("Peristyle, two lanes", times[1], times[0] / times[1], "as fast as one lane");
 }
 
 if (!own) {

@@ -617,6 +617,20 @@ describe("offloaded systems", () => {
     expect(components.map((c, i) => world.get(entities[i], c)!.n)).toEqual(components.map((_, i) => i * 20));
   });
 
+  test("get workers when frames follow one another without a pause", async () => {
+    const { scheduler, world } = setup();
+    const Many = world.defineComponent({ name: "Many", fields: { n: "i32" } });
+    world.createEntities(20_000, new Map([[Many.id, { n: 0 }]]));
+    await scheduler.initPool({ size: 1 });
+    scheduler.register({
+      name: "many",
+      offload: { module: job("add"), reads: [], writes: [Many], extra: () => ({ C: Many.id, by: 1 }) },
+    });
+    let dispatches = 0;
+    for (let frames = 0; frames < 100_000 && dispatches === 0; frames++) ({ dispatches } = await scheduler.runFrame(1));
+    expect(dispatches).toBe(1);
+  });
+
   test("keep rows from moving while they are lent; commands are the way", async () => {
     const { scheduler, world, C, D, make } = setup();
     make(10);

@@ -74,6 +74,8 @@ export class Scheduler {
   #pool: Promise<Lanes> | undefined;
   #poolOptions: PoolOptions = {};
   #lanes: Lanes | undefined;
+  /** Whether workers have yet to say that they are there. */
+  #starting = false;
   #unloaded: Planned[] = [];
   #last: Promise<unknown> = Promise.resolve();
   /** Names the modules of jobs that were loaded again. */
@@ -232,9 +234,15 @@ export class Scheduler {
   async #start(): Promise<Lanes> {
     this.#pool ??= this.#makeLanes();
     try {
-      this.#lanes = await this.#pool;
-      this.#options.timeline?.reserve(this.#lanes.size + 1);
-      return this.#lanes;
+      const lanes = await this.#pool;
+      this.#lanes = lanes;
+      this.#options.timeline?.reserve(lanes.size + 1);
+      if (lanes.size > 0) {
+        this.#starting = true;
+        const started = (): void => void (this.#starting = false);
+        void lanes.ready.then(started, started);
+      }
+      return lanes;
     } catch (error) {
       this.#pool = undefined;
       throw error;
@@ -337,6 +345,7 @@ export class Scheduler {
     this.compile();
     await hooks.before?.(this);
     while (this.#unloaded.length > 0) await this.#load();
+    if (this.#starting) await turn();
     this.#time = time ?? this.#time + dt;
     const { core } = this.world;
     const tick = core.check(core.abi.frame_begin(dt, this.#time, parallel ? 0 : 1));
@@ -376,6 +385,15 @@ export class Scheduler {
     const lanes = await this.#pool?.catch(() => undefined);
     await lanes?.close();
   }
+}
+
+/**
+ * Lets the event loop have a turn: frames that follow one another and run in place are microtasks all of them, and workers that
+ * start would not be heard in between.
+ */
+function turn(): Promise<void> {
+  const { setImmediate } = globalThis as { setImmediate?: (call: () => void) => void };
+  return new Promise((resolve) => (setImmediate ?? setTimeout)(resolve));
 }
 
 function isList(value: readonly Stage[] | SchedulerOptions): value is readonly Stage[] {

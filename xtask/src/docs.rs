@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use crate::{root, target_dir};
+use crate::{root, succeed, target_dir};
 
 /// Pages of another version could look otherwise, or not be made at all.
 const MDBOOK: &str = "0.5.4";
@@ -82,13 +82,4 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
-}
-
-fn succeed(mut command: Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{program} failed: {status}")),
-        Err(error) => Err(format!("cannot start {program}: {error}")),
-    }
 }

@@ -127,6 +127,16 @@ pub(crate) fn target_dir(tool: &str) -> PathBuf {
     base.join(tool)
 }
 
+/// Runs a command of a check; says why it failed.
+pub(crate) fn succeed(mut command: Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{program} failed: {status}")),
+        Err(error) => Err(format!("cannot start {program}: {error}")),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (job, rest) = match arguments.split_first() {

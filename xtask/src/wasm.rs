@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use crate::{root, target_dir};
+use crate::{root, succeed, target_dir};
 
 /// Builds, shrinks and packs both.
 pub(crate) fn build() -> bool {
@@ -86,13 +86,4 @@ fn compile(rustc: &str, build: &str, target: &Path) -> Result<PathBuf, String> {
         .env("CARGO_PROFILE_RELEASE_STRIP", "true");
     succeed(cargo)?;
     Ok(target.join("wasm32-unknown-unknown/release/peristyle_wasm.wasm"))
-}
-
-fn succeed(mut command: Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{program} failed: {status}")),
-        Err(error) => Err(format!("cannot start {program}: {error}")),
-    }
 }
